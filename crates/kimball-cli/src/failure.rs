@@ -1,0 +1,50 @@
+//! Why a verb could not do its work.
+
+use std::io;
+
+use kimball::{Classify, ExecutorError, FaultKind};
+use thiserror::Error;
+
+use crate::stderr;
+
+/// Why a verb could not do its work; always exit code 2.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The library refused or gave up.
+    #[error("{}", .0.message())]
+    Executor(#[from] ExecutorError),
+    /// What was asked for could not be written.
+    #[error("the output cannot be written: {0}")]
+    Output(io::Error),
+    /// A run would refuse to start; a line for each reason.
+    #[error("{0}")]
+    Obstacle(String),
+}
+
+impl Failure {
+    /// Tells the user.
+    pub fn report(&self) {
+        match self {
+            // Problems bring their own head, file and line.
+            Self::Executor(ExecutorError::Config(problems)) => {
+                for problem in problems {
+                    stderr::line(format_args!("{}\n", problem.to_string().trim_end()));
+                }
+                stderr::error("the configuration cannot be used");
+            }
+            Self::Executor(ExecutorError::Plan(problems)) => {
+                for problem in problems {
+                    stderr::error(problem);
+                }
+            }
+            Self::Executor(error) => {
+                stderr::error(error.message());
+                let kind = error.kind();
+                if !matches!(kind, FaultKind::Config | FaultKind::Cancelled | FaultKind::MissingTable) {
+                    stderr::note(kind.action().advice());
+                }
+            }
+            Self::Output(_) | Self::Obstacle(_) => stderr::error(self),
+        }
+    }
+}

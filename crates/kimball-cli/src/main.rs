@@ -1,0 +1,75 @@
+//! The command `kimball`: arguments in, the library's events and summaries out as text or JSON.
+
+mod args;
+mod exit;
+mod failure;
+#[cfg(test)]
+mod fixture;
+mod interrupt;
+mod logging;
+mod output;
+mod plan_text;
+mod run;
+mod run_json;
+mod run_text;
+mod size;
+mod stderr;
+mod validate;
+
+use std::panic::{self, PanicHookInfo};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use crate::args::{CommandLine, Verb};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    panic::set_hook(Box::new(report_defect));
+    // A defect on the main thread is an internal error like any other, not the code 101 of a crash.
+    panic::catch_unwind(go).unwrap_or(Exit::Error).into()
+}
+
+fn go() -> Exit {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return usage(&error),
+    };
+    if let Some(contradiction) = line.contradiction() {
+        return usage(&CommandLine::command().error(ErrorKind::ArgumentConflict, contradiction));
+    }
+    logging::start(&line.options);
+    match perform(&line) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            failure.report();
+            Exit::Error
+        }
+    }
+}
+
+fn perform(line: &CommandLine) -> Result<Exit, Failure> {
+    let options = &line.options;
+    match &line.verb {
+        Verb::Validate(configs) => validate::validate(configs, options),
+        Verb::Plan(configs) | Verb::Run { configs, dry_run: true } => plan_text::plan(configs, options),
+        Verb::Run { configs, dry_run: false } => run::run(configs, options),
+        Verb::Status(_) => Ok(Exit::Success),
+    }
+}
+
+/// Help and version go to stdout and are no error; the rest goes to stderr.
+fn usage(error: &clap::Error) -> Exit {
+    // A reader that closed the pipe has read enough.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Error } else { Exit::Success }
+}
+
+/// Tells of a defect in a line, without a backtrace.
+fn report_defect(defect: &PanicHookInfo<'_>) {
+    let said = defect.payload_as_str().unwrap_or("no reason was given");
+    let place = defect.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+    stderr::error(format_args!("internal error: {said}{place}; please report this"));
+}

@@ -1,0 +1,76 @@
+//! `kimball run`.
+
+use std::io::{self, Stdout};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kimball::{CancelToken, Event, EventKind, counted};
+
+use crate::args::{Configs, Format, Options};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::output::Output;
+use crate::run_json::{self, RESULTS_FILE};
+use crate::run_text::{Detail, text_of};
+use crate::stderr;
+
+/// What the observer of a run shares with who started it.
+struct Front {
+    output: Output<Stdout>,
+    format: Format,
+    detail: Detail,
+    last: Option<Event>,
+}
+
+impl Front {
+    fn show(&mut self, event: &Event) {
+        match self.format {
+            Format::Json => match run_json::json_of(event) {
+                Ok(line) => self.output.line(line),
+                Err(error) => stderr::warning(format_args!("an event cannot be written: {error}")),
+            },
+            Format::Text | Format::Mermaid | Format::Dot => self.output.write(text_of(event, self.detail)),
+        }
+        if matches!(event.kind, EventKind::RunFinished(_)) {
+            self.last = Some(event.clone());
+        }
+    }
+}
+
+/// Runs the pipelines; the exit says what became of them.
+pub fn run(configs: &Configs, options: &Options) -> Result<Exit, Failure> {
+    let detail = if options.quiet { Detail::Quiet } else { Detail::Full };
+    let output = Output::new(io::stdout());
+    let front = Arc::new(Mutex::new(Front { output, format: options.format, detail, last: None }));
+    let shown = Arc::clone(&front);
+    let cancel = CancelToken::new();
+    let executor = options
+        .builder(configs)
+        .cancel_token(cancel.clone())
+        .observer(move |event| locked(&shown).show(event))
+        .build()?;
+    let warnings = executor.warnings().len();
+    if warnings > 0 && !options.quiet {
+        let warnings = counted(warnings, "warning");
+        stderr::note(format_args!("the configuration has {warnings}; `kimball validate` shows them"));
+    }
+    interrupt::cancel_on_signals(cancel);
+    let summary = executor.run();
+
+    let mut front = locked(&front);
+    if let Some(last) = &front.last
+        && let Err(error) = run_json::keep(last, Path::new(RESULTS_FILE))
+    {
+        stderr::warning(format_args!("{RESULTS_FILE} cannot be written: {error}"));
+    }
+    let exit = Exit::of(&summary?);
+    match front.output.take_error() {
+        Some(error) => Err(Failure::Output(error)),
+        None => Ok(exit),
+    }
+}
+
+fn locked(front: &Mutex<Front>) -> MutexGuard<'_, Front> {
+    front.lock().unwrap_or_else(PoisonError::into_inner)
+}

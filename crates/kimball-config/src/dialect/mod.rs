@@ -1,0 +1,18 @@
+//! From the tree of one file to the domain model: one module a part of the dialect.
+
+mod columns;
+mod contract;
+mod declarations;
+mod dimension;
+mod fact;
+mod foreign_key;
+pub(crate) mod keys;
+mod later;
+mod pipeline;
+mod quality;
+mod source;
+
+pub(crate) use pipeline::{PipelineFile, read_pipeline};
+
+#[cfg(test)]
+mod tests;

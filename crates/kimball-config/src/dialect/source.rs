@@ -1,0 +1,213 @@
+//! Sources: what is read, and how much of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use super::columns::{columns, plain};
+use super::contract;
+use super::keys::{SOURCE, STREAMING};
+use crate::location::absolute_path_or_url;
+use crate::model::{CdcStrategy, FileFormat, Source, SourceLocation};
+use crate::name::{TableName, is_identifier};
+use crate::reader::{Located, MapReader, clip};
+
+/// Reads `sources`; those with errors are left out.
+pub(crate) fn read_sources(reader: &MapReader<'_>, base_dir: &Path) -> Vec<Source> {
+    reader.required("sources");
+    let mut aliases: HashMap<String, String> = HashMap::new();
+    let mut sources = Vec::new();
+    let items = reader.mappings("sources", &SOURCE);
+    if items.is_empty() && reader.list("sources").is_some_and(<[_]>::is_empty) {
+        reader.findings().error(reader.key_span("sources"), "`sources` needs one source at least");
+    }
+    for item in items {
+        let Some(source) = read_source(&item, base_dir) else { continue };
+        if let Some(other) = aliases.insert(source.alias.to_lowercase(), source.name.clone()) {
+            let span = if item.node("alias").is_some() { item.key_span("alias") } else { item.key_span("name") };
+            item.findings().error_with_help(
+                span,
+                format!("the alias `{}` is taken by the source `{}`", source.alias, clip(&other)),
+                "give each source an `alias` of its own",
+            );
+        }
+        sources.push(source);
+    }
+    sources
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Delta,
+    File(FileFormat),
+}
+
+fn read_source(source: &MapReader<'_>, base_dir: &Path) -> Option<Source> {
+    let name = source.required_text("name");
+    let formats = [
+        ("delta", Format::Delta),
+        ("csv", Format::File(FileFormat::Csv)),
+        ("parquet", Format::File(FileFormat::Parquet)),
+        ("json", Format::File(FileFormat::Json)),
+    ];
+    let format = match source.node("format") {
+        None => Some(Format::Delta),
+        Some(_) => source.choice("format", &formats).map(|format| format.value),
+    };
+    let alias = read_alias(source, name.as_ref());
+    let location = format.and_then(|format| read_location(source, format, name.as_ref(), base_dir));
+    let strategy = read_strategy(source, format);
+    let primary_keys = columns(source, "primary_keys").map(plain).unwrap_or_default();
+    let starting_version = read_starting_version(source, strategy);
+    check_streaming(source, strategy);
+    contract::check(source, &primary_keys, strategy);
+    Some(Source {
+        name: name?.value,
+        alias: alias?,
+        location: location?,
+        strategy: strategy?,
+        primary_keys,
+        starting_version,
+    })
+}
+
+fn read_alias(source: &MapReader<'_>, name: Option<&Located<String>>) -> Option<String> {
+    let alias = match source.text("alias") {
+        Some(alias) => alias,
+        None if source.node("alias").is_some() => return None,
+        None => {
+            let name = name?;
+            let last = name.value.rsplit('.').next().unwrap_or_default().trim().trim_matches('`');
+            Located::new(last.to_owned(), name.span)
+        }
+    };
+    if is_identifier(&alias.value) {
+        return Some(alias.value);
+    }
+    source.findings().error_with_help(
+        alias.span,
+        format!("`{}` is no alias: it may hold letters, digits, `_` and `-` only", clip(&alias.value)),
+        "set `alias` to the name that the SQL uses",
+    );
+    None
+}
+
+fn read_location(
+    source: &MapReader<'_>,
+    format: Format,
+    name: Option<&Located<String>>,
+    base_dir: &Path,
+) -> Option<SourceLocation> {
+    let path = source.text("path");
+    let options = read_options(source, format);
+    match (format, path) {
+        (Format::File(format), Some(path)) => Some(SourceLocation::Files {
+            format,
+            path: absolute_path_or_url(&path.value, base_dir),
+            options,
+        }),
+        (Format::File(_), None) => {
+            if source.node("path").is_none() {
+                source.findings().error_with_help(
+                    source.key_span("format"),
+                    "a source of files needs `path`",
+                    "write a file, a glob such as `data/*.csv`, or a URL",
+                );
+            }
+            None
+        }
+        (Format::Delta, Some(path)) => {
+            if path.value.contains(['*', '?', '[']) {
+                source.findings().error(path.span, "the `path` of a Delta table is one folder: no globs");
+                return None;
+            }
+            Some(SourceLocation::DeltaPath(absolute_path_or_url(&path.value, base_dir)))
+        }
+        (Format::Delta, None) => {
+            let name = name?;
+            match TableName::parse(&name.value) {
+                Ok(table) => Some(SourceLocation::Table(table)),
+                Err(error) => {
+                    source.findings().error_with_help(
+                        name.span,
+                        clip(&error.to_string()),
+                        "for files set `format` and `path`; for a Delta table outside the warehouse set `path`",
+                    );
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// Reader options; their names are Spark's, where case means nothing.
+fn read_options(source: &MapReader<'_>, format: Format) -> BTreeMap<String, String> {
+    let mut options = BTreeMap::new();
+    for (name, value) in source.texts("options").unwrap_or_default() {
+        if options.insert(name.to_lowercase(), value.value).is_some() {
+            source.findings().error(value.span, format!("the option `{}` is there twice", clip(&name)));
+        }
+    }
+    if format == Format::Delta && !options.is_empty() {
+        source
+            .findings()
+            .error(source.key_span("options"), "`options` are for csv, parquet and json sources");
+    }
+    options
+}
+
+fn read_strategy(source: &MapReader<'_>, format: Option<Format>) -> Option<CdcStrategy> {
+    let strategies = [("cdf", CdcStrategy::Cdf), ("full", CdcStrategy::Full), ("append", CdcStrategy::Append)];
+    if source.node("cdc_strategy").is_none() {
+        return format.map(|format| match format {
+            Format::Delta => CdcStrategy::Cdf,
+            Format::File(_) => CdcStrategy::Full,
+        });
+    }
+    let strategy = source.choice("cdc_strategy", &strategies)?;
+    if matches!(format, Some(Format::File(_))) && strategy.value != CdcStrategy::Full {
+        source.findings().error_with_help(
+            strategy.span,
+            "files have no change feed: only Delta sources can be read with `cdf` or `append`",
+            "use `cdc_strategy: full`, which is the default for files",
+        );
+        return None;
+    }
+    Some(strategy.value)
+}
+
+fn read_starting_version(source: &MapReader<'_>, strategy: Option<CdcStrategy>) -> Option<u64> {
+    let version = source.integer("starting_version", 0)?;
+    if strategy == Some(CdcStrategy::Full) {
+        source.findings().note("starting_version has no effect on a source that is read in full");
+        return None;
+    }
+    u64::try_from(version.value).ok()
+}
+
+fn check_streaming(source: &MapReader<'_>, strategy: Option<CdcStrategy>) {
+    let Some(streaming) = source.mapping("streaming", &STREAMING) else { return };
+    let findings = streaming.findings();
+    let triggers = [("available_now", false), ("processing_time", true)];
+    let timed = streaming.choice("trigger", &triggers).is_some_and(|trigger| trigger.value);
+    let interval = streaming.text("trigger_interval");
+    if let Some(interval) = &interval {
+        contract::check_duration(findings, interval, "trigger_interval");
+    }
+    streaming.integer("starting_version", 0);
+    streaming.text("starting_timestamp");
+    if streaming.node("starting_version").is_some() && streaming.node("starting_timestamp").is_some() {
+        let span = streaming.key_span("starting_timestamp");
+        findings.error(span, "either `starting_version` or `starting_timestamp`, not both");
+    }
+    streaming.flag("ignore_deletes");
+    streaming.flag("ignore_changes");
+    if let Some(enabled) = streaming.flag("enabled").filter(|flag| flag.value) {
+        if timed && interval.is_none() {
+            findings.error(streaming.key_span("trigger"), "`trigger: processing_time` needs `trigger_interval`");
+        }
+        if strategy == Some(CdcStrategy::Full) {
+            findings.error(enabled.span, "`streaming` needs a feed: `cdc_strategy: cdf` or `append`");
+        }
+        findings.not_yet(enabled.span, "streaming");
+    }
+}

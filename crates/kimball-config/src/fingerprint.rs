@@ -1,0 +1,186 @@
+//! The fingerprint of a pipeline: equal as long as nothing that could change its rows has changed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::model::{
+    CdcStrategy, DeleteStrategy, Dimension, EarlyArriving, Fact, FileFormat, ForeignKey, InvalidAction, Lookup,
+    NullPolicy, Pipeline, Scd, Severity, Source, SourceLocation, TableKind, TrackedColumns,
+};
+use crate::name::TableName;
+use crate::sql;
+
+/// Hashes everything of a pipeline that could change its rows into 63 bits. Paths below `base_dir` count as
+/// relative, so that a project may move. Left out: file name, notes, descriptions, `depends_on`, layout of the SQL.
+pub(crate) fn fingerprint(pipeline: &Pipeline, base_dir: &Path) -> u64 {
+    let mut canonical = Canonical::new();
+    canonical.field("table", &address(&pipeline.table));
+    match &pipeline.kind {
+        TableKind::Dimension(dimension) => add_dimension(&mut canonical, dimension),
+        TableKind::Fact(fact) => add_fact(&mut canonical, fact),
+    }
+    for source in &pipeline.sources {
+        add_source(&mut canonical, source, base_dir);
+    }
+    let query = pipeline.transformation.as_ref().map(|query| sql::without_layout(&query.sql));
+    canonical.optional("transformation", query.as_deref());
+    canonical.field("delete", match pipeline.delete_strategy {
+        DeleteStrategy::Soft => "soft",
+        DeleteStrategy::Hard => "hard",
+    });
+    canonical.flag("missing.close", pipeline.missing.close);
+    match &pipeline.null_policy {
+        NullPolicy::Legacy => canonical.field("nulls", "legacy"),
+        NullPolicy::Kimball { substitutes } => {
+            canonical.field("nulls", "kimball");
+            canonical.pairs("substitutes", substitutes);
+        }
+    }
+    canonical.finish()
+}
+
+fn add_dimension(canonical: &mut Canonical, dimension: &Dimension) {
+    canonical.field("surrogate_key", &dimension.surrogate_key);
+    canonical.list("natural_keys", &dimension.natural_keys);
+    canonical.pairs("default_rows", &dimension.default_rows);
+    for (member, label) in &dimension.member_labels {
+        canonical.field(&format!("label {member}"), label);
+    }
+    match &dimension.scd {
+        Scd::Type1 => canonical.field("scd", "1"),
+        Scd::Type2(history) => {
+            canonical.field("scd", "2");
+            canonical.field("effective_at", &history.effective_at);
+            match &history.tracked {
+                TrackedColumns::All => canonical.field("tracked", "*"),
+                TrackedColumns::Named(names) => {
+                    let mut sorted = names.clone();
+                    sorted.sort();
+                    canonical.list("tracked names", &sorted);
+                }
+            }
+        }
+    }
+}
+
+fn add_fact(canonical: &mut Canonical, fact: &Fact) {
+    let mut merge_keys = fact.merge_keys.clone();
+    merge_keys.sort();
+    canonical.list("merge_keys", &merge_keys);
+    canonical.flag("append_only", fact.append_only);
+    canonical.field("grain_validation", match fact.grain_validation {
+        Severity::Error => "error",
+        Severity::Warn => "warn",
+        Severity::Skip => "skip",
+    });
+    for key in &fact.foreign_keys {
+        add_foreign_key(canonical, key);
+    }
+}
+
+fn add_foreign_key(canonical: &mut Canonical, key: &ForeignKey) {
+    canonical.field("foreign key", &key.column);
+    canonical.optional("references", key.references.as_ref().map(address).as_deref());
+    canonical.optional("dimension_key", key.dimension_key.as_deref());
+    if let Some(lookup) = &key.lookup {
+        add_lookup(canonical, lookup);
+    }
+}
+
+fn add_lookup(canonical: &mut Canonical, lookup: &Lookup) {
+    canonical.list("source_columns", &lookup.source_columns);
+    canonical.list("dimension_columns", &lookup.dimension_columns);
+    canonical.optional("event_time", lookup.event_time.as_deref());
+    let condition = lookup.not_applicable_when.as_deref().map(sql::without_layout);
+    canonical.optional("not_applicable_when", condition.as_deref());
+    canonical.field("invalid_action", match lookup.invalid_action {
+        InvalidAction::Default => "default",
+        InvalidAction::Error => "error",
+    });
+    canonical.field("early_arriving", match lookup.early_arriving {
+        EarlyArriving::Default => "default",
+        EarlyArriving::Error => "error",
+    });
+    canonical.flag("detect_fanout", lookup.detect_fanout);
+    canonical.flag("validate_resolution", lookup.validate_resolution);
+}
+
+fn add_source(canonical: &mut Canonical, source: &Source, base_dir: &Path) {
+    canonical.field("source", &source.name);
+    canonical.field("alias", &source.alias);
+    let relative = |path: &str| {
+        Path::new(path).strip_prefix(base_dir).map_or_else(|_| path.to_owned(), |rest| rest.display().to_string())
+    };
+    match &source.location {
+        SourceLocation::Table(table) => canonical.field("delta table", &address(table)),
+        SourceLocation::DeltaPath(path) => canonical.field("delta path", &relative(path)),
+        SourceLocation::Files { format, path, options } => {
+            canonical.field("format", match format {
+                FileFormat::Csv => "csv",
+                FileFormat::Parquet => "parquet",
+                FileFormat::Json => "json",
+            });
+            canonical.field("path", &relative(path));
+            canonical.pairs("options", options);
+        }
+    }
+    canonical.field("strategy", match source.strategy {
+        CdcStrategy::Cdf => "cdf",
+        CdcStrategy::Full => "full",
+        CdcStrategy::Append => "append",
+    });
+    canonical.list("primary_keys", &source.primary_keys);
+    canonical.optional("starting_version", source.starting_version.map(|version| version.to_string()).as_deref());
+}
+
+/// Where a table lies; its catalog says nothing about that.
+fn address(table: &TableName) -> String {
+    format!("{}.{}", table.schema(), table.table())
+}
+
+/// A byte string that two different pipelines cannot share: every part stands behind its length.
+struct Canonical(Sha256);
+
+impl Canonical {
+    fn new() -> Self {
+        Self(Sha256::new())
+    }
+
+    fn part(&mut self, text: &str) {
+        self.0.update((text.len() as u64).to_be_bytes());
+        self.0.update(text.as_bytes());
+    }
+
+    fn field(&mut self, name: &str, value: &str) {
+        self.part(name);
+        self.part(value);
+    }
+
+    fn flag(&mut self, name: &str, value: bool) {
+        self.field(name, if value { "true" } else { "false" });
+    }
+
+    fn optional(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.field(name, value);
+        }
+    }
+
+    fn list(&mut self, name: &str, values: &[String]) {
+        self.field(name, &values.len().to_string());
+        values.iter().for_each(|value| self.part(value));
+    }
+
+    fn pairs(&mut self, name: &str, values: &BTreeMap<String, String>) {
+        self.field(name, &values.len().to_string());
+        values.iter().for_each(|(key, value)| self.field(key, value));
+    }
+
+    fn finish(self) -> u64 {
+        let digest = self.0.finalize();
+        let high = digest.iter().take(8).fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
+        high >> 1
+    }
+}

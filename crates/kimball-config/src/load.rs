@@ -1,0 +1,142 @@
+//! From the names on a command line to a checked project.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::dialect::{PipelineFile, read_pipeline};
+use crate::discover::find_files;
+use crate::findings::Findings;
+use crate::location::absolute;
+use crate::model::{Pipeline, Project, Target};
+use crate::problem::{Problem, ProblemSeverity};
+use crate::project::{self, Loaded};
+use crate::read_file::read_file;
+use crate::source_text::{SourceFile, Span};
+use crate::targets::{ChosenTarget, choose_target, targets_path};
+use crate::template::{TemplateContext, render};
+use crate::yaml;
+
+/// What to load, and everything the load may know about its surroundings.
+#[derive(Debug, Clone, Default)]
+pub struct LoadRequest {
+    /// Files, folders (searched for `*.yml` and `*.yaml`, recursively) and globs, relative to `working_dir`.
+    pub configs: Vec<String>,
+    /// The name of the target (`--target`).
+    pub target: Option<String>,
+    /// The targets file, relative to `working_dir`; by default `kimball.targets.yml` there, if it exists.
+    pub targets_file: Option<PathBuf>,
+    /// `--warehouse`: goes before the target's own.
+    pub warehouse: Option<String>,
+    /// `--etl-schema`: goes before the target's own.
+    pub etl_schema: Option<String>,
+    /// The environment variables that templates and defaults may use.
+    pub environment: BTreeMap<String, String>,
+    /// Where relative names start; empty means the process's own working directory.
+    pub working_dir: PathBuf,
+}
+
+/// A project, or what is wrong with it.
+#[derive(Debug, Clone)]
+pub struct LoadOutcome {
+    /// Present exactly when no problem is an error.
+    pub project: Option<Project>,
+    /// All problems of all files, in the order of files and lines.
+    pub problems: Vec<Problem>,
+}
+
+impl LoadOutcome {
+    /// The problems that stop the load.
+    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| problem.severity == ProblemSeverity::Error)
+    }
+
+    /// The problems that do not stop it.
+    pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| problem.severity == ProblemSeverity::Warning)
+    }
+}
+
+/// Loads the files of a request and checks them together.
+///
+/// Reads files, touches no table. Never panics, whatever the files hold.
+pub fn load_project(request: &LoadRequest) -> LoadOutcome {
+    let working_dir = &request.working_dir;
+    let targets_path = targets_path(request, working_dir);
+    let (target, mut problems) = choose_target(request, working_dir, targets_path.as_deref());
+    let absolute_targets = targets_path.map(|path| absolute(working_dir, &path));
+    let (files, missing) = find_files(&request.configs, working_dir, absolute_targets.as_deref());
+    problems.extend(missing);
+    let context = TemplateContext::new(&request.environment, &target.name, &target.template_values);
+    let mut loaded = Vec::with_capacity(files.len());
+    for named in files {
+        match read_file(&working_dir.join(&named), &named) {
+            Ok(file) => {
+                let (item, found) = load_file(file, &context, &target.base_dir);
+                loaded.push(item);
+                problems.extend(found);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.extend(project::check(&mut loaded));
+    problems.sort_by(|left, right| sort_key(left).cmp(&sort_key(right)));
+    let has_errors = problems.iter().any(|problem| problem.severity == ProblemSeverity::Error);
+    let project = if has_errors { None } else { assemble(loaded, target) };
+    LoadOutcome { project, problems }
+}
+
+/// Problems of no file come first, then file by file, line by line.
+fn sort_key(problem: &Problem) -> (Option<&Path>, Option<(usize, usize)>) {
+    let place = problem.location.as_ref().map(|location| (location.line, location.column));
+    (problem.file.as_deref(), place)
+}
+
+/// Renders, parses and reads one file.
+fn load_file(mut file: SourceFile, context: &TemplateContext, base_dir: &Path) -> (Loaded, Vec<Problem>) {
+    if let Err(problems) = render(&mut file, context) {
+        return (Loaded { file, read: PipelineFile::default() }, problems);
+    }
+    let findings = Findings::new(&file);
+    let mut read = match yaml::parse(file.text()) {
+        Ok(Some(root)) if !root.is_null() => read_pipeline(&findings, &root, base_dir),
+        Ok(_) => {
+            findings.error_with_help(
+                Span::default(),
+                "this file is empty",
+                "write a pipeline, or move the file out of the folder",
+            );
+            PipelineFile::default()
+        }
+        Err(error) => {
+            match error.help {
+                Some(help) => findings.error_with_help(error.span, error.message, help),
+                None => findings.error(error.span, error.message),
+            }
+            PipelineFile::default()
+        }
+    };
+    let (problems, notes) = findings.finish();
+    if let Some(pipeline) = &mut read.pipeline {
+        pipeline.notes = notes;
+    }
+    (Loaded { file, read }, problems)
+}
+
+/// Puts the pipelines, which are all there, into the order of their tables.
+fn assemble(loaded: Vec<Loaded>, target: ChosenTarget) -> Option<Project> {
+    let mut pipelines: Vec<Pipeline> = loaded.into_iter().filter_map(|item| item.read.pipeline).collect();
+    // Files come in path order: the first of them gives its schema to the support tables.
+    let first_schema = pipelines.first()?.table.schema().to_owned();
+    pipelines.sort_by(|left, right| left.table.cmp(&right.table));
+    let target = Target {
+        name: target.name,
+        warehouse: target.warehouse,
+        etl_schema: target.etl_schema.unwrap_or(first_schema),
+        storage_options: target.storage_options,
+        base_dir: target.base_dir,
+    };
+    Some(Project { pipelines, target })
+}
+
+#[cfg(test)]
+mod tests;

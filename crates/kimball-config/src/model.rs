@@ -1,0 +1,306 @@
+//! The domain model: what a pipeline *is*, after every rule of the dialect has been checked.
+//!
+//! These types hold no YAML, no spans and no optional leftovers of the wire format: a value of
+//! [`Pipeline`] can be planned and run. Rules are those of the configuration dialect (`docs/config.md`).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::name::TableName;
+
+/// A folder of pipelines and the target they run against, checked as a whole.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The pipelines, in the order of their table names.
+    pub pipelines: Vec<Pipeline>,
+    /// Where the tables live.
+    pub target: Target,
+}
+
+/// Where tables live and what the templates see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The name chosen with `--target`; `default` without a targets file.
+    pub name: String,
+    /// A folder or an object-store URL; tables lie at `<warehouse>/<schema>/<table>`.
+    pub warehouse: String,
+    /// The schema of `etl_control` and the other support tables.
+    pub etl_schema: String,
+    /// Options for the object store, credentials by reference only.
+    pub storage_options: BTreeMap<String, String>,
+    /// The folder that relative paths of file sources start from.
+    pub base_dir: PathBuf,
+}
+
+/// One YAML file: one table and how it is loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// The file, as it was named on the command line or found below a folder.
+    pub config_path: PathBuf,
+    /// The table this pipeline writes.
+    pub table: TableName,
+    /// What kind of table it is, with the settings only that kind has.
+    pub kind: TableKind,
+    /// Where its rows come from; never empty, aliases unique.
+    pub sources: Vec<Source>,
+    /// The query over the sources; `None` means all columns of the only source.
+    pub transformation: Option<Transformation>,
+    /// Tables named in `depends_on`.
+    pub depends_on: Vec<TableName>,
+    /// What a delete does where rows are not closed as history.
+    pub delete_strategy: DeleteStrategy,
+    /// What becomes of rows that a full snapshot no longer holds.
+    pub missing: MissingRows,
+    /// What NULL attributes become; facts keep NULL whatever this says.
+    pub null_policy: NullPolicy,
+    /// `table_description`, written into the Delta metadata.
+    pub description: Option<String>,
+    /// `column_descriptions`, written into the Delta metadata.
+    pub column_descriptions: BTreeMap<String, String>,
+    /// Things to tell the user that are no problem: inert keys, defaults that are not built yet.
+    pub notes: Vec<String>,
+    /// Changes whenever a change of the file could change the loaded rows; stable over formatting,
+    /// comments and key order.
+    pub fingerprint: u64,
+}
+
+/// Dimension or fact.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TableKind {
+    /// `table_type: dimension`.
+    Dimension(Dimension),
+    /// `table_type: fact`.
+    Fact(Fact),
+}
+
+/// The query of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transformation {
+    /// One SELECT or WITH query, as written.
+    pub sql: String,
+    /// The 1-based line of the YAML file on which the text of the query begins.
+    pub line: usize,
+}
+
+/// Settings of a dimension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dimension {
+    /// How changes of attributes are kept.
+    pub scd: Scd,
+    /// The name of the surrogate key column.
+    pub surrogate_key: String,
+    /// The natural key columns, in config order; never empty.
+    pub natural_keys: Vec<String>,
+    /// `default_rows`: column → value as written, for all default members.
+    pub default_rows: BTreeMap<String, String>,
+    /// Integer keys of `default_rows` (the old dialect): member key (−4 to −1) → its label in text columns,
+    /// instead of "Missing", "Not Applicable", "Not Yet Available", "Bad Value".
+    pub member_labels: BTreeMap<i64, String>,
+}
+
+/// The slowly changing dimension types that are built, with the settings each needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scd {
+    /// Overwrite in place.
+    Type1,
+    /// A row for every version.
+    Type2(History),
+}
+
+/// Settings of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// The column of the query's output that says since when a row is true.
+    pub effective_at: String,
+    /// The attributes whose change opens a version.
+    pub tracked: TrackedColumns,
+}
+
+/// `track_history_columns`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrackedColumns {
+    /// `["*"]`: every attribute.
+    All,
+    /// The named ones; never empty.
+    Named(Vec<String>),
+}
+
+/// Settings of a fact.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// The columns that identify a row; never empty.
+    pub merge_keys: Vec<String>,
+    /// Insert only, exactly once.
+    pub append_only: bool,
+    /// The keys that point at dimensions.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// What a repeated merge key in one batch means.
+    pub grain_validation: Severity,
+}
+
+/// One foreign key of a fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// The column of the fact.
+    pub column: String,
+    /// The dimension it points at; `None` when the file only declares the column.
+    pub references: Option<TableName>,
+    /// The surrogate key column of that dimension.
+    pub dimension_key: Option<String>,
+    /// How the key is found; `None` when the query itself gives it.
+    pub lookup: Option<Lookup>,
+}
+
+/// How a foreign key is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// Identity columns of the query's output.
+    pub source_columns: Vec<String>,
+    /// The columns of the dimension they equal, in the same order and number.
+    pub dimension_columns: Vec<String>,
+    /// The column of the query's output that says as of when; `None`: the current version.
+    pub event_time: Option<String>,
+    /// A boolean SQL expression over the query's output: where it holds the key is −2.
+    pub not_applicable_when: Option<String>,
+    /// What an identity that can never match (blank, or without its event time) does.
+    pub invalid_action: InvalidAction,
+    /// What an identity without a member does.
+    pub early_arriving: EarlyArriving,
+    /// Whether an identity that matches several members is an error.
+    pub detect_fanout: bool,
+    /// Whether the batch is refused when any identity ends on a sentinel instead of a member.
+    pub validate_resolution: bool,
+}
+
+/// `invalid_action`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidAction {
+    /// The key becomes −4.
+    Default,
+    /// The batch is refused.
+    Error,
+}
+
+/// `early_arriving`, as far as it is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlyArriving {
+    /// The key becomes −3.
+    Default,
+    /// The batch is refused.
+    Error,
+}
+
+/// Where rows come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The name as written: a table name for Delta, any name for files.
+    pub name: String,
+    /// The name in the SQL and of the watermark; the last dotted part of `name` by default.
+    pub alias: String,
+    /// What is read.
+    pub location: SourceLocation,
+    /// How much of it is read.
+    pub strategy: CdcStrategy,
+    /// `primary_keys`: columns that identify a source row, if declared.
+    pub primary_keys: Vec<String>,
+    /// First version of the feed to read on the first run; `None` starts with a snapshot.
+    pub starting_version: Option<u64>,
+}
+
+/// What a source reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceLocation {
+    /// A Delta table of the warehouse.
+    Table(TableName),
+    /// A Delta table outside the warehouse: an absolute path or URL.
+    DeltaPath(String),
+    /// Files: absolute path or URL, globs allowed.
+    Files {
+        /// How they are read.
+        format: FileFormat,
+        /// An absolute path, a glob or a URL.
+        path: String,
+        /// Reader options as written, keys in lower case.
+        options: BTreeMap<String, String>,
+    },
+}
+
+/// Formats of file sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Comma-separated values; option names are Spark's (`header`, `sep`, `quote`, …).
+    Csv,
+    /// Apache Parquet.
+    Parquet,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much of a source a batch reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CdcStrategy {
+    /// The change data feed since the watermark.
+    Cdf,
+    /// The whole source, whenever its version moved: a snapshot.
+    Full,
+    /// Inserted rows since the watermark.
+    Append,
+}
+
+/// `delete_strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteStrategy {
+    /// The row stays with `__is_deleted` true.
+    Soft,
+    /// The row goes.
+    Hard,
+}
+
+/// What becomes of rows that a full snapshot no longer holds (semantics 4.8).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MissingRows {
+    /// Close or delete them (true), or leave them alone (false).
+    pub close: bool,
+    /// Whether a snapshot may close every member.
+    pub allow_full_close: bool,
+    /// Largest share (0 to 1) of the open members that one snapshot may close.
+    pub max_close_ratio: Option<f64>,
+}
+
+/// `null_policy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NullPolicy {
+    /// NULL attributes become the substitute of their column, else of their type.
+    Kimball {
+        /// `attribute_substitutes`: column → value as written.
+        substitutes: BTreeMap<String, String>,
+    },
+    /// NULL stays.
+    Legacy,
+}
+
+/// What a failed check does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The batch is refused.
+    Error,
+    /// The batch goes on with a warning.
+    Warn,
+    /// The check is not made.
+    Skip,
+}
+
+impl Pipeline {
+    /// `dimension` or `fact`, as `table_type` is written.
+    pub fn table_type(&self) -> &'static str {
+        match self.kind {
+            TableKind::Dimension(_) => "dimension",
+            TableKind::Fact(_) => "fact",
+        }
+    }
+
+    /// Whether every source is a snapshot, so that a missing row means something (semantics 4.8).
+    pub fn is_snapshot(&self) -> bool {
+        self.sources.iter().all(|source| source.strategy == CdcStrategy::Full)
+    }
+}

@@ -1,0 +1,240 @@
+//! The targets file: where tables live, and what templates see.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use minijinja::value::Value as TemplateValue;
+
+use crate::dialect::keys::{TARGET, TARGETS_FILE};
+use crate::discover::TARGETS_FILE_NAME;
+use crate::findings::Findings;
+use crate::load::LoadRequest;
+use crate::location::{absolute, absolute_path_or_url};
+use crate::name::is_identifier;
+use crate::problem::Problem;
+use crate::read_file::read_file;
+use crate::reader::{Located, MapReader, clip};
+use crate::source_text::Span;
+use crate::suggest::nearest;
+use crate::yaml::{Value, parse};
+
+/// The name of the target when there is no targets file.
+const DEFAULT_TARGET: &str = "default";
+/// The target that is taken when several are there and none is named.
+const PREFERRED_TARGET: &str = "dev";
+/// The warehouse when nothing names one.
+const DEFAULT_WAREHOUSE: &str = "./warehouse";
+
+/// The chosen target, before the ETL schema is known for sure.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ChosenTarget {
+    pub(crate) name: String,
+    /// `warehouse` as the flag, the file or the environment gives it, absolute or a URL.
+    pub(crate) warehouse: String,
+    /// `etl_schema`, if the flag, the file or the environment gives one.
+    pub(crate) etl_schema: Option<String>,
+    pub(crate) storage_options: BTreeMap<String, String>,
+    pub(crate) base_dir: PathBuf,
+    /// What templates see as `target.*`.
+    pub(crate) template_values: BTreeMap<String, TemplateValue>,
+}
+
+/// One target of the file.
+#[derive(Debug, Default)]
+struct FileTarget {
+    settings: BTreeMap<String, String>,
+    storage_options: BTreeMap<String, String>,
+}
+
+/// The targets file of a request: the named one, or the default one if it is there.
+pub(crate) fn targets_path(request: &LoadRequest, working_dir: &Path) -> Option<PathBuf> {
+    match &request.targets_file {
+        Some(named) => Some(named.clone()),
+        None => working_dir.join(TARGETS_FILE_NAME).is_file().then(|| PathBuf::from(TARGETS_FILE_NAME)),
+    }
+}
+
+/// Chooses the target of a request.
+///
+/// The target is usable for templates even when there are problems with it.
+pub(crate) fn choose_target(
+    request: &LoadRequest,
+    working_dir: &Path,
+    targets_path: Option<&Path>,
+) -> (ChosenTarget, Vec<Problem>) {
+    let (targets, mut problems) = match targets_path {
+        Some(path) => read_targets(&working_dir.join(path), path),
+        None => (None, Vec::new()),
+    };
+    let base_dir = targets_path
+        .map(|path| absolute(working_dir, path))
+        .and_then(|path| path.parent().map(Path::to_path_buf))
+        .unwrap_or_else(|| absolute(working_dir, Path::new("")));
+    let (name, target) = match pick(request, targets_path, targets) {
+        Ok(picked) => picked,
+        Err(problem) => {
+            problems.push(problem);
+            (request.target.clone().unwrap_or_else(|| DEFAULT_TARGET.to_owned()), FileTarget::default())
+        }
+    };
+    let environment = |name: &str| request.environment.get(name).filter(|value| !value.is_empty());
+    let warehouse = match (&request.warehouse, target.settings.get("warehouse")) {
+        (Some(flag), _) => absolute_path_or_url(flag, working_dir),
+        (None, Some(setting)) => absolute_path_or_url(setting, &base_dir),
+        (None, None) => {
+            let text = environment("KIMBALL_WAREHOUSE").map_or(DEFAULT_WAREHOUSE, String::as_str);
+            absolute_path_or_url(text, working_dir)
+        }
+    };
+    let etl_schema = request
+        .etl_schema
+        .as_ref()
+        .or_else(|| target.settings.get("etl_schema"))
+        .or_else(|| environment("KIMBALL_ETL_SCHEMA"))
+        .cloned();
+    if let Some(schema) = etl_schema.as_ref().filter(|schema| !is_identifier(schema)) {
+        problems.push(Problem::error(format!("the ETL schema `{}` is no name of a schema", clip(schema))));
+    }
+    let template_values = target
+        .settings
+        .iter()
+        .map(|(key, value)| (key.clone(), TemplateValue::from(value.as_str())))
+        .collect();
+    let storage_options = target.storage_options;
+    (ChosenTarget { name, warehouse, etl_schema, storage_options, base_dir, template_values }, problems)
+}
+
+/// The named target, the only one, or `dev`.
+fn pick(
+    request: &LoadRequest,
+    targets_path: Option<&Path>,
+    targets: Option<BTreeMap<String, FileTarget>>,
+) -> Result<(String, FileTarget), Problem> {
+    let wanted = request.target.as_deref();
+    let Some(path) = targets_path else {
+        return match wanted {
+            Some(name) if name != DEFAULT_TARGET => {
+                Err(Problem::error(format!("there is no target `{}`: there is no targets file", clip(name)))
+                    .with_help(format!("write `{TARGETS_FILE_NAME}` or name a file with `--targets`")))
+            }
+            _ => Ok((DEFAULT_TARGET.to_owned(), FileTarget::default())),
+        };
+    };
+    // A file that could not be read has its problems already; no target is missing on top of that.
+    let Some(mut targets) = targets else {
+        return Ok((wanted.unwrap_or(DEFAULT_TARGET).to_owned(), FileTarget::default()));
+    };
+    let known = targets.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let name = match wanted {
+        Some(name) => name.to_owned(),
+        None if targets.len() == 1 => targets.keys().next().cloned().unwrap_or_default(),
+        None if targets.contains_key(PREFERRED_TARGET) => PREFERRED_TARGET.to_owned(),
+        None => {
+            return Err(Problem::error("there are several targets and none is chosen")
+                .in_file(path)
+                .with_help(format!("choose one with `--target`: {known}")));
+        }
+    };
+    if let Some(target) = targets.remove(&name) {
+        return Ok((name, target));
+    }
+    let hint = match nearest(&name, targets.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`? the targets are {known}"),
+        None => format!("the targets are {known}"),
+    };
+    Err(Problem::error(format!("there is no target `{}`", clip(&name))).in_file(path).with_help(hint))
+}
+
+/// Reads and checks a whole targets file; `None` when it holds no targets at all.
+fn read_targets(path: &Path, named: &Path) -> (Option<BTreeMap<String, FileTarget>>, Vec<Problem>) {
+    let file = match read_file(path, named) {
+        Ok(file) => file,
+        Err(problem) => return (None, vec![problem]),
+    };
+    let findings = Findings::new(&file);
+    let root = match parse(file.text()) {
+        Ok(Some(root)) if !root.is_null() => root,
+        Ok(_) => {
+            findings.error(Span::default(), "a targets file needs `version: 1` and `targets`");
+            return (None, findings.finish().0);
+        }
+        Err(error) => {
+            findings.error(error.span, error.message);
+            return (None, findings.finish().0);
+        }
+    };
+    let targets = MapReader::open(&findings, &root, &TARGETS_FILE).and_then(|reader| read_all(&reader));
+    (targets, findings.finish().0)
+}
+
+fn read_all(reader: &MapReader<'_>) -> Option<BTreeMap<String, FileTarget>> {
+    let findings = reader.findings();
+    if reader.required("version").is_some()
+        && let Some(version) = reader.integer("version", 1)
+        && version.value != 1
+    {
+        findings.error(version.span, format!("version {} is not known: write `version: 1`", version.value));
+    }
+    let node = reader.required("targets")?;
+    let Value::Mapping(entries) = &node.value else {
+        findings.error(node.span, format!("`targets` must be a mapping, found {}", node.kind()));
+        return None;
+    };
+    let mut targets = BTreeMap::new();
+    for entry in entries {
+        if !is_identifier(&entry.key) {
+            let message = format!("`{}` is no name of a target", clip(&entry.key));
+            findings.error(entry.key_span, message);
+            continue;
+        }
+        // A target that cannot be read is still a target that exists.
+        let target = if entry.value.is_null() {
+            FileTarget::default()
+        } else {
+            MapReader::open(findings, &entry.value, &TARGET).map(|target| read_target(&target)).unwrap_or_default()
+        };
+        if targets.insert(entry.key.clone(), target).is_some() {
+            findings.error(entry.key_span, format!("the target `{}` is there twice", entry.key));
+        }
+    }
+    if targets.is_empty() {
+        findings.error(node.span, "`targets` needs one target at least");
+        return None;
+    }
+    Some(targets)
+}
+
+fn read_target(target: &MapReader<'_>) -> FileTarget {
+    let mut settings = BTreeMap::new();
+    for key in TARGET.keys.iter().filter(|key| **key != "storage_options") {
+        let Some(text) = target.text(key) else { continue };
+        let is_name = key.ends_with("_schema") || *key == "catalog";
+        if is_name && !is_identifier(&text.value) {
+            let message = format!("`{key}` may hold letters, digits, `_` and `-` only");
+            target.findings().error(text.span, message);
+        }
+        settings.insert((*key).to_owned(), text.value);
+    }
+    let options = target.texts("storage_options").unwrap_or_default();
+    options.iter().for_each(|(name, value)| refuse_secret(target, name, value));
+    let storage_options = options.into_iter().map(|(name, value)| (name, value.value)).collect();
+    FileTarget { settings, storage_options }
+}
+
+/// Secrets are references, never values.
+fn refuse_secret(target: &MapReader<'_>, name: &str, value: &Located<String>) {
+    let lower = name.to_lowercase();
+    let is_secret = ["secret", "password", "token", "account_key", "sas_key", "shared_access"]
+        .iter()
+        .any(|mark| lower.contains(mark));
+    if is_secret && !value.value.starts_with("env://") {
+        target.findings().error_with_help(
+            value.span,
+            format!("`{}` is a secret: it must be a reference", clip(name)),
+            "write `env://NAME` for the environment variable that holds it",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+//! The Kimball engine.
+//!
+//! A batch flows through it in one direction: pinned sources are *staged* through the pipeline's query, staged
+//! rows are *matched* with the target's, and the *merge* turns them into a [`ChangeSet`]: files to add and
+//! rows to take out, for one commit. The engine writes no control row, knows no waves, and neither sleeps nor
+//! retries.
+
+mod columns;
+mod error;
+mod keys;
+mod layout;
+mod nulls;
+mod session;
+mod source;
+mod stage;
+
+pub use error::EngineError;
+pub use session::EngineRuntime;
+pub use source::{PinnedRows, PinnedSource, Reading};
+pub use stage::Approach;

@@ -1,0 +1,68 @@
+//! Query sessions: one DataFusion runtime for all pipelines of a run, a session of its own for each step.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::error::Result as QueryResult;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, UnboundedMemoryPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+
+use crate::EngineError;
+
+/// What all queries of a run share: one memory pool, one folder for what does not fit into it, and the
+/// number of threads one query may use.
+#[derive(Debug, Clone)]
+pub struct EngineRuntime {
+    runtime: Arc<RuntimeEnv>,
+    partitions: usize,
+}
+
+impl EngineRuntime {
+    /// Makes a runtime whose queries together use at most `memory_limit` bytes (`None`: no limit) and
+    /// `partitions` threads each.
+    ///
+    /// # Errors
+    /// [`EngineError::Lake`] when no folder for spilled rows can be made.
+    pub fn new(memory_limit: Option<u64>, partitions: usize) -> Result<Self, EngineError> {
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory);
+        let builder = RuntimeEnvBuilder::new().with_disk_manager_builder(disk);
+        let builder = match memory_limit {
+            Some(bytes) => {
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                builder.with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
+            }
+            None => builder.with_memory_pool(Arc::new(UnboundedMemoryPool::default())),
+        };
+        Ok(Self { runtime: Arc::new(builder.build()?), partitions: partitions.max(1) })
+    }
+
+    /// A session without tables. `now()` and its relatives are the run's clock reading.
+    pub(crate) fn session(&self, clock: DateTime<Utc>) -> SessionContext {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(self.partitions)
+            .with_information_schema(false)
+            .with_collect_statistics(false);
+        let options = config.options_mut();
+        options.execution.time_zone = Some("UTC".to_owned());
+        options.execution.parquet.schema_force_view_types = false;
+        options.execution.parquet.pushdown_filters = false;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.sql_parser.enable_ident_normalization = false;
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.runtime))
+            .with_default_features()
+            .build();
+        state.execution_props_mut().query_execution_start_time = Some(clock);
+        SessionContext::new_with_state(state)
+    }
+}
+
+/// Runs one of the engine's own queries.
+pub(crate) async fn query(session: &SessionContext, sql: &str) -> QueryResult<DataFrame> {
+    tracing::trace!(sql, "query");
+    session.sql(sql).await
+}

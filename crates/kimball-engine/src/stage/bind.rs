@@ -1,0 +1,234 @@
+//! Sources as tables of a query session: whole, or as what changed in them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::datatypes::Schema;
+use datafusion::catalog::TableProvider;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionContext};
+use kimball_config::Source;
+use kimball_lake::{CHANGE_TYPE, COMMIT_TIMESTAMP, COMMIT_VERSION, LakeError};
+
+use super::counted::Counted;
+use super::sql::Transformation;
+use super::{Numbering, QueryKind, Spool, StageInput};
+use crate::EngineError;
+use crate::columns::{OP, TIME, VERSION, equal_keys, listed, quoted};
+use crate::session::{EngineRuntime, query};
+use crate::source::{PinnedRows, PinnedSource, Reading};
+
+/// The sources of a pipeline and its query, ready to be bound to sessions.
+pub(super) struct Binder<'a> {
+    runtime: &'a EngineRuntime,
+    clock: chrono::DateTime<chrono::Utc>,
+    sources: &'a [PinnedSource],
+    /// One for each source: its rows and columns.
+    tables: Vec<Arc<dyn TableProvider>>,
+    transformation: Transformation,
+}
+
+impl<'a> Binder<'a> {
+    pub(super) async fn new(input: &StageInput<'a>) -> Result<Self, EngineError> {
+        let session = input.runtime.session(input.clock);
+        let mut tables: Vec<Arc<dyn TableProvider>> = Vec::with_capacity(input.sources.len());
+        for source in input.sources {
+            tables.push(match &source.rows {
+                PinnedRows::Table(table) => table.rows().await?,
+                PinnedRows::Files(files) => files.rows(&session).await?.into_view(),
+            });
+        }
+        let columns: BTreeSet<String> = tables
+            .iter()
+            .flat_map(|table| table.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>())
+            .collect();
+        let configured: Vec<Source> = input.sources.iter().map(|source| source.source.clone()).collect();
+        let sql = match &input.pipeline.transformation {
+            Some(transformation) => transformation.sql.clone(),
+            None => match configured.as_slice() {
+                [only] => format!("SELECT * FROM `{}`", only.alias.replace('`', "``")),
+                _ => return Err(EngineError::Config("two or more sources need a transformation_sql".to_owned())),
+            },
+        };
+        let transformation = Transformation::resolve(&session, &sql, &configured, &columns)?;
+        Ok(Self { runtime: input.runtime, clock: input.clock, sources: input.sources, tables, transformation })
+    }
+
+    /// The query over the tables that `session` holds.
+    pub(super) async fn plan(&self, session: &SessionContext) -> Result<LogicalPlan, EngineError> {
+        self.transformation.plan(session).await
+    }
+
+    async fn plan_over_all(&self) -> Result<LogicalPlan, EngineError> {
+        let session = self.runtime.session(self.clock);
+        for source in self.sources {
+            self.bind_whole(&session, source, None).await?;
+        }
+        self.plan(&session).await
+    }
+
+    pub(super) async fn kind(&self) -> Result<QueryKind, EngineError> {
+        Ok(QueryKind::of(&self.plan_over_all().await?))
+    }
+
+    pub(super) async fn output_schema(&self) -> Result<Schema, EngineError> {
+        Ok(self.plan_over_all().await?.schema().as_arrow().clone())
+    }
+
+    /// Makes every source, whole, a table of `session`; what is read of it is added to its count.
+    pub(super) async fn bind_all(
+        &self,
+        session: &SessionContext,
+        counts: &[Arc<AtomicU64>],
+    ) -> Result<(), EngineError> {
+        for (source, count) in self.sources.iter().zip(counts) {
+            self.bind_whole(session, source, Some(count)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a source, whole, a table of `session` under its alias.
+    pub(super) async fn bind_whole(
+        &self,
+        session: &SessionContext,
+        source: &PinnedSource,
+        count: Option<&Arc<AtomicU64>>,
+    ) -> Result<(), EngineError> {
+        let table = self.rows_of(source)?;
+        let table = match count {
+            Some(count) => Counted::new(table, Arc::clone(count)),
+            None => table,
+        };
+        session.register_table(table_name(&source.source.alias), table)?;
+        Ok(())
+    }
+
+    pub(super) fn rows_of(&self, source: &PinnedSource) -> Result<Arc<dyn TableProvider>, EngineError> {
+        let place = self.sources.iter().position(|other| other.source.alias == source.source.alias);
+        match place.and_then(|place| self.tables.get(place)) {
+            Some(table) => Ok(Arc::clone(table)),
+            None => Err(EngineError::Config(format!("`{}` is no source of the pipeline", source.source.alias))),
+        }
+    }
+
+    /// The columns of a source.
+    pub(super) fn columns_of(&self, source: &PinnedSource) -> Result<Vec<String>, EngineError> {
+        Ok(self.rows_of(source)?.schema().fields().iter().map(|field| field.name().clone()).collect())
+    }
+
+    /// Makes what a batch reads of `source` a table of `session`: the source's columns, [`OP`],
+    /// [`VERSION`] and [`TIME`]. The spool behind it is returned to be kept alive.
+    pub(super) async fn bind_changes(
+        &self,
+        session: &SessionContext,
+        source: &PinnedSource,
+        name: &str,
+        count: &Arc<AtomicU64>,
+    ) -> Result<Option<Spool>, EngineError> {
+        let columns = listed("", &self.columns_of(source)?);
+        session.deregister_table(table_name(name))?;
+        let raw = format!("{name}_raw");
+        let (table, is_feed): (Arc<dyn TableProvider>, bool) = match (source.reading()?, &source.rows) {
+            (Reading::Changes { from }, PinnedRows::Table(table)) if table.has_change_feed()? => {
+                (table.changes(from).await?, true)
+            }
+            (Reading::Changes { from }, PinnedRows::Table(table)) if is_append(source) => {
+                (table.appended(from).await?, false)
+            }
+            (Reading::Changes { .. }, PinnedRows::Table(table)) => {
+                return Err(LakeError::NoChangeFeed { table: table.name().to_owned() }.into());
+            }
+            _ => (Counted::new(self.rows_of(source)?, Arc::clone(count)), false),
+        };
+        session.register_table(table_name(&raw), table)?;
+        if source.reading()? == Reading::Nothing {
+            let empty = query(session, &format!("SELECT {columns}, 1 AS {OP}, 0 AS {VERSION}, now() AS {TIME} FROM {raw} WHERE false")).await?;
+            session.register_table(table_name(name), empty.into_view())?;
+            return Ok(None);
+        }
+        if !is_feed {
+            let version = source.version();
+            let time = commit_micros(source).await?;
+            let rows = query(
+                session,
+                &format!(
+                    "SELECT {columns}, CAST(1 AS BIGINT) AS {OP}, CAST({version} AS BIGINT) AS {VERSION}, \
+                     arrow_cast(CAST({time} AS BIGINT), 'Timestamp(Microsecond, Some(\"UTC\"))') AS {TIME} FROM {raw}"
+                ),
+            )
+            .await?;
+            session.register_table(table_name(name), rows.into_view())?;
+            return Ok(None);
+        }
+        let changes = query(
+            session,
+            &format!(
+                "SELECT {columns}, \
+                 CAST(CASE WHEN {CHANGE_TYPE} IN ('insert', 'update_postimage') THEN 1 ELSE 0 END AS BIGINT) AS {OP}, \
+                 CAST({COMMIT_VERSION} AS BIGINT) AS {VERSION}, \
+                 arrow_cast(arrow_cast({COMMIT_TIMESTAMP}, 'Timestamp(Microsecond, None)'), \
+                 'Timestamp(Microsecond, Some(\"UTC\"))') AS {TIME}, {CHANGE_TYPE} AS \"{CHANGE_TYPE}\" FROM {raw}"
+            ),
+        )
+        .await?;
+        let spool = Spool::fill(changes.execute_stream().await?, Numbering::Plain).await?;
+        count.fetch_add(spool.rows(), Ordering::Relaxed);
+        spool.register(session, &format!("{name}_typed")).await?;
+        let shown = query(session, &format!("SELECT {columns}, {OP}, {VERSION}, {TIME} FROM {name}_typed")).await?;
+        session.register_table(table_name(name), shown.into_view())?;
+        Ok(Some(spool))
+    }
+
+    /// The inserts of a change table bound by [`bind_changes`](Self::bind_changes): an insert whose commit
+    /// also deletes the same row is none (semantics 9).
+    pub(super) async fn inserts_of(
+        &self,
+        session: &SessionContext,
+        source: &PinnedSource,
+        name: &str,
+    ) -> Result<DataFrame, EngineError> {
+        let columns = self.columns_of(source)?;
+        let listed_columns = listed("", &columns);
+        if !session.table_exist(table_name(&format!("{name}_typed")))? {
+            return Ok(query(session, &format!("SELECT {listed_columns} FROM {name}")).await?);
+        }
+        let numbered = |kind: &str| {
+            format!(
+                "SELECT {listed_columns}, {VERSION}, row_number() OVER (PARTITION BY {listed_columns}, {VERSION}) AS n \
+                 FROM {name}_typed WHERE {CHANGE_TYPE} = '{kind}'"
+            )
+        };
+        let mut keys = columns;
+        keys.extend([VERSION.to_owned(), "n".to_owned()]);
+        let sql = format!(
+            "SELECT {listed_columns} FROM ({}) i WHERE NOT EXISTS (SELECT 1 FROM ({}) d WHERE {})",
+            numbered("insert"),
+            numbered("delete"),
+            equal_keys("i", "d", &keys)
+        );
+        Ok(query(session, &sql).await?)
+    }
+}
+
+fn is_append(source: &PinnedSource) -> bool {
+    source.source.strategy == kimball_config::CdcStrategy::Append
+}
+
+/// When the pinned version of a source was committed, in microseconds since 1970.
+pub(super) async fn commit_micros(source: &PinnedSource) -> Result<i64, EngineError> {
+    match source.table() {
+        Some(table) => Ok(table.commit_time(table.version()).await?.saturating_mul(1_000)),
+        None => Ok(0),
+    }
+}
+
+/// A table reference whose parts are not read from the name.
+pub(super) fn table_name(name: &str) -> datafusion::sql::TableReference {
+    datafusion::sql::TableReference::bare(name.to_owned())
+}
+
+/// A table name inside SQL.
+pub(super) fn table_sql(name: &str) -> String {
+    quoted(name)
+}

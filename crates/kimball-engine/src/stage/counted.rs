@@ -1,0 +1,101 @@
+//! Counting the rows that a query takes out of a source, in the pass that reads them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::Result as QueryResult;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::StreamExt;
+
+/// A table that counts what is read from it.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    table: Arc<dyn TableProvider>,
+    rows: Arc<AtomicU64>,
+}
+
+impl Counted {
+    pub(crate) fn new(table: Arc<dyn TableProvider>, rows: Arc<AtomicU64>) -> Arc<dyn TableProvider> {
+        Arc::new(Self { table, rows })
+    }
+}
+
+#[async_trait::async_trait]
+impl TableProvider for Counted {
+    fn schema(&self) -> SchemaRef {
+        self.table.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        self.table.table_type()
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> QueryResult<Vec<TableProviderFilterPushDown>> {
+        self.table.supports_filters_pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> QueryResult<Arc<dyn ExecutionPlan>> {
+        let input = self.table.scan(session, projection, filters, limit).await?;
+        Ok(Arc::new(CountedScan { input, rows: Arc::clone(&self.rows) }))
+    }
+}
+
+#[derive(Debug)]
+struct CountedScan {
+    input: Arc<dyn ExecutionPlan>,
+    rows: Arc<AtomicU64>,
+}
+
+impl DisplayAs for CountedScan {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CountedScan")
+    }
+}
+
+impl ExecutionPlan for CountedScan {
+    fn name(&self) -> &'static str {
+        "CountedScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> QueryResult<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(input) => Ok(Arc::new(Self { input, rows: Arc::clone(&self.rows) })),
+            None => Ok(self),
+        }
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> QueryResult<SendableRecordBatchStream> {
+        let stream = self.input.execute(partition, context)?;
+        let schema = stream.schema();
+        let rows = Arc::clone(&self.rows);
+        let counted = stream.inspect(move |batch| {
+            if let Ok(batch) = batch {
+                rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+    }
+}

@@ -1,0 +1,263 @@
+//! Staging: from pinned sources through the pipeline's query to rows that are ready to be merged.
+//!
+//! A staged row is a row of the query's output, with stored types and the null policy applied, and with the
+//! change columns of `columns.rs`: what it does to its key, and which commit said so.
+
+mod affected;
+mod bind;
+mod counted;
+mod rowwise;
+mod spool;
+mod sql;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::datatypes::Schema;
+use chrono::{DateTime, Utc};
+use datafusion::prelude::{DataFrame, SessionContext};
+use kimball_config::{CdcStrategy, Pipeline, TableKind};
+
+pub(crate) use self::rowwise::QueryKind;
+pub(crate) use self::spool::{Numbering, Spool};
+
+use crate::EngineError;
+use crate::columns::{OP, TIME, VERSION};
+use crate::layout::Layout;
+use crate::session::EngineRuntime;
+use crate::source::{PinnedSource, Reading};
+use bind::Binder;
+
+/// What staged rows say about the keys that are not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Every change in commit order; other keys did not change.
+    Changes,
+    /// The truth about the present; other keys are missing from the sources.
+    Snapshot,
+    /// One row or delete for each key whose result may differ; other keys did not change.
+    Recomputed,
+    /// One row for every key of a full recomputation from feeds; other keys are gone.
+    RecomputedWhole,
+}
+
+/// Rows ready to be merged.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) rows: Spool,
+    pub(crate) arrival: Arrival,
+    pub(crate) layout: Layout,
+    /// Rows read of each source, in the order of the pipeline's sources.
+    pub(crate) rows_read: Vec<u64>,
+}
+
+/// How a batch gets its rows, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approach {
+    /// All sources are snapshots.
+    Snapshot,
+    /// First rows from feeds.
+    FirstLoad,
+    /// The target has rows but no watermark.
+    Reconcile,
+    /// Every changed row runs through the query.
+    RowWise,
+    /// The keys that changed rows can affect are recomputed.
+    AffectedKeys,
+    /// The query is recomputed and compared.
+    WholeDiff,
+    /// Inserted rows run through the query.
+    Appends,
+}
+
+impl fmt::Display for Approach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Snapshot => "in full: every source is a snapshot",
+            Self::FirstLoad => "in full: the first load",
+            Self::Reconcile => "in full, with a diff: the table has rows but no watermark",
+            Self::RowWise => "row by row: the query looks at one feed, one row at a time",
+            Self::AffectedKeys => "for the affected keys: each change meets the whole other side of the joins",
+            Self::WholeDiff => "in full, with a diff: the query cannot be followed row by row",
+            Self::Appends => "inserted rows only: the table is append-only",
+        })
+    }
+}
+
+/// What a batch stages from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StageInput<'a> {
+    pub(crate) runtime: &'a EngineRuntime,
+    pub(crate) clock: DateTime<Utc>,
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) sources: &'a [PinnedSource],
+    /// The columns of the target; `None` before it exists.
+    pub(crate) existing: Option<&'a Schema>,
+    /// Whether the target holds loaded rows.
+    pub(crate) has_rows: bool,
+}
+
+/// How a batch of this pipeline would get its rows.
+///
+/// # Errors
+/// [`EngineError::Sql`] when the query does not plan, [`EngineError::Recreated`] for a source that went back.
+pub(crate) async fn approach(input: &StageInput<'_>) -> Result<Approach, EngineError> {
+    let binder = Binder::new(input).await?;
+    decide(input, binder.kind().await?)
+}
+
+fn decide(input: &StageInput<'_>, kind: QueryKind) -> Result<Approach, EngineError> {
+    let readings = input.sources.iter().map(PinnedSource::reading).collect::<Result<Vec<_>, _>>()?;
+    if matches!(&input.pipeline.kind, TableKind::Fact(fact) if fact.append_only) {
+        return Ok(Approach::Appends);
+    }
+    if input.pipeline.is_snapshot() {
+        return Ok(Approach::Snapshot);
+    }
+    let feeds = || input.sources.iter().zip(&readings).filter(|(source, _)| source.is_feed());
+    if feeds().all(|(source, reading)| source.watermark.is_none() && *reading == Reading::Whole) {
+        return Ok(if input.has_rows { Approach::Reconcile } else { Approach::FirstLoad });
+    }
+    let snapshot_moved = input.sources.iter().any(|source| !source.is_feed() && source.moved());
+    let new_feed = feeds().any(|(_, reading)| *reading == Reading::Whole);
+    Ok(match kind {
+        _ if snapshot_moved || new_feed => Approach::WholeDiff,
+        QueryKind::RowWise => Approach::RowWise,
+        QueryKind::Joining => Approach::AffectedKeys,
+        QueryKind::Whole => Approach::WholeDiff,
+    })
+}
+
+/// Runs the query of a pipeline over what its sources have to say.
+///
+/// # Errors
+/// Whatever reading, planning and evaluating can bring; see [`EngineError`].
+pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> {
+    let binder = Binder::new(&input).await?;
+    let kind = binder.kind().await?;
+    let approach = decide(&input, kind)?;
+    let layout = Layout::of(input.pipeline, &binder.output_schema().await?, input.existing)?;
+    tracing::debug!(table = %input.pipeline.table, %approach, "staging");
+    let counts: Vec<Arc<AtomicU64>> = input.sources.iter().map(|_| Arc::default()).collect();
+    let step = Step { input, binder: &binder, layout: &layout, counts: &counts };
+    let (rows, arrival) = match approach {
+        Approach::Snapshot | Approach::Reconcile => (step.whole(Moment::Clock).await?, Arrival::Snapshot),
+        Approach::FirstLoad => (step.first_load(kind).await?, Arrival::Changes),
+        Approach::RowWise => (step.row_wise().await?, Arrival::Changes),
+        Approach::WholeDiff => (step.whole(Moment::LastCommit).await?, Arrival::RecomputedWhole),
+        Approach::AffectedKeys => step.affected().await?,
+        Approach::Appends => (step.appends().await?, Arrival::Changes),
+    };
+    let rows_read = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+    Ok(Staged { rows, arrival, layout, rows_read })
+}
+
+/// Which instant stands for the commit of rows that no single commit brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// The run's clock reading: a snapshot speaks of the present.
+    Clock,
+    /// The newest commit that the batch reads.
+    LastCommit,
+}
+
+struct Step<'a> {
+    input: StageInput<'a>,
+    binder: &'a Binder<'a>,
+    layout: &'a Layout,
+    counts: &'a [Arc<AtomicU64>],
+}
+
+impl Step<'_> {
+    fn conform(&self, frame: DataFrame) -> Result<DataFrame, EngineError> {
+        crate::nulls::conform(frame, self.input.pipeline, self.layout)
+    }
+
+    /// The query over all rows of all sources.
+    async fn whole(&self, moment: Moment) -> Result<Spool, EngineError> {
+        let session = self.input.runtime.session(self.input.clock);
+        self.binder.bind_all(&session, self.counts).await?;
+        let plan = self.binder.plan(&session).await?;
+        let time = match moment {
+            Moment::Clock => self.input.clock.timestamp_micros(),
+            Moment::LastCommit => self.last_commit().await?,
+        };
+        let frame = self.conform(DataFrame::new(session.state(), plan))?;
+        numbered(with_change(frame, 0, time)?).await
+    }
+
+    /// The first rows of feeds: inserts at the pinned version (semantics 4.10).
+    async fn first_load(&self, kind: QueryKind) -> Result<Spool, EngineError> {
+        match (kind, self.input.sources) {
+            (QueryKind::RowWise, [_]) => self.row_wise().await,
+            _ => self.whole(Moment::LastCommit).await,
+        }
+    }
+
+    /// Every image of every changed row through the query (semantics 4.11).
+    async fn row_wise(&self) -> Result<Spool, EngineError> {
+        let [source] = self.input.sources else {
+            return Err(EngineError::Config("a row-wise query reads one source".to_owned()));
+        };
+        let session = self.input.runtime.session(self.input.clock);
+        let count = self.counts.first().cloned().unwrap_or_default();
+        let _feed = self.binder.bind_changes(&session, source, "__k_feed", &count).await?;
+        let plan = self.carried(&session, source, "__k_feed").await?;
+        numbered(self.conform(DataFrame::new(session.state(), plan))?).await
+    }
+
+    /// The query's plan with the scan of `source` replaced by the change table `feed` of the session.
+    async fn carried(
+        &self,
+        session: &SessionContext,
+        source: &PinnedSource,
+        feed: &str,
+    ) -> Result<datafusion::logical_expr::LogicalPlan, EngineError> {
+        self.binder.bind_whole(session, source, None).await?;
+        let plan = self.binder.plan(session).await?;
+        let feed = datafusion::datasource::provider_as_source(session.table_provider(feed).await?);
+        rowwise::carry(&plan, &source.source.alias, &feed)
+            .map_err(|source| EngineError::Sql { source: Box::new(source) })
+    }
+
+    /// Inserted rows of one feed against the whole other sources (semantics 8.1).
+    async fn appends(&self) -> Result<Spool, EngineError> {
+        let feeds: Vec<_> =
+            self.input.sources.iter().zip(self.counts).filter(|(source, _)| source.is_feed()).collect();
+        let [(feed, count)] = feeds.as_slice() else {
+            let rule = "an append-only fact reads one feed; its other sources are `cdc_strategy: full`";
+            return Err(EngineError::Config(rule.to_owned()));
+        };
+        let session = self.input.runtime.session(self.input.clock);
+        self.binder.bind_all(&session, self.counts).await?;
+        let _changes = self.binder.bind_changes(&session, feed, "__k_feed", count).await?;
+        let inserts = self.binder.inserts_of(&session, feed, "__k_feed").await?;
+        session.deregister_table(feed.source.alias.as_str())?;
+        session.register_table(feed.source.alias.as_str(), inserts.into_view())?;
+        let plan = self.binder.plan(&session).await?;
+        let frame = self.conform(DataFrame::new(session.state(), plan))?;
+        numbered(with_change(frame, feed.version(), self.last_commit().await?)?).await
+    }
+
+    /// The newest commit time of the Delta sources, in microseconds; the clock's without any.
+    async fn last_commit(&self) -> Result<i64, EngineError> {
+        let mut newest = None;
+        for source in self.input.sources.iter().filter(|source| source.source.strategy != CdcStrategy::Full) {
+            newest = newest.max(Some(bind::commit_micros(source).await?));
+        }
+        Ok(newest.unwrap_or_else(|| self.input.clock.timestamp_micros()))
+    }
+}
+
+/// The frame with change columns that say: these rows hold, as of that version and instant (microseconds).
+fn with_change(frame: DataFrame, version: i64, time: i64) -> Result<DataFrame, EngineError> {
+    use datafusion::common::ScalarValue;
+    use datafusion::logical_expr::lit;
+    let time = ScalarValue::TimestampMicrosecond(Some(time), Some("UTC".into()));
+    Ok(frame.with_column(OP, lit(1i64))?.with_column(VERSION, lit(version))?.with_column(TIME, lit(time))?)
+}
+
+async fn numbered(frame: DataFrame) -> Result<Spool, EngineError> {
+    Spool::fill(frame.execute_stream().await?, Numbering::Numbered).await
+}

@@ -1,0 +1,247 @@
+//! What can go wrong with one pipeline, and with a whole run.
+
+use std::error::Error;
+use std::fmt::{self, Display, Write as _};
+use std::io;
+
+use kimball_config::{Problem, TableName};
+use kimball_plan::{ExternalTable, PlanProblem, PlanWarning};
+use kimball_retry::{Classify, FaultKind};
+use thiserror::Error;
+
+use crate::selection::SelectionError;
+use crate::settings::SettingsError;
+use crate::summary::{ExecutionSummary, PipelineResult};
+
+/// Why one attempt at one pipeline failed.
+#[derive(Debug, Error)]
+pub enum PipelineError {
+    /// The run was told to stop before the pipeline had done its work.
+    #[error("the run was interrupted")]
+    Cancelled,
+    /// The load stopped in a defect of the program; nothing was committed by it.
+    #[error("the load of this pipeline stopped unexpectedly: {message}")]
+    Panicked {
+        /// What the defect said of itself.
+        message: String,
+    },
+    /// Work on a table failed, with what the executor knows about it.
+    #[error("{table}: {message}")]
+    Failed {
+        /// What kind of failure it is.
+        kind: FaultKind,
+        /// The table that was worked on.
+        table: String,
+        /// What was wrong with it.
+        message: String,
+        /// The error behind it, where there is one.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+}
+
+impl PipelineError {
+    /// A failure found by the executor itself.
+    pub fn failed(kind: FaultKind, table: &TableName, message: impl Into<String>) -> Self {
+        Self::Failed { kind, table: table.to_string(), message: message.into(), source: None }
+    }
+
+    /// The error as one text for the user of the pipeline of `table`: without that table's name in front,
+    /// and with every cause that the text does not tell already.
+    pub fn message_for(&self, table: &TableName) -> String {
+        let told = chain(self);
+        match told.strip_prefix(&format!("{table}: ")) {
+            Some(rest) => rest.to_owned(),
+            None => told,
+        }
+    }
+}
+
+impl Classify for PipelineError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Cancelled => FaultKind::Cancelled,
+            Self::Panicked { .. } => FaultKind::Internal,
+            Self::Failed { kind, .. } => *kind,
+        }
+    }
+}
+
+/// Why a run could not be made, or could not be brought to its end. A pipeline that fails is no such error:
+/// it stands in the [`ExecutionSummary`].
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ExecutorError {
+    /// The configuration is wrong; all problems of all files, warnings included.
+    #[error("{}", paragraphs(.0))]
+    Config(Vec<Problem>),
+    /// The pipelines cannot be brought into an order, or two write one table.
+    #[error("{}", lines(.0))]
+    Plan(Vec<PlanProblem>),
+    /// Dependencies that the target `prod` wants declared.
+    #[error("{}; the target `prod` wants every dependency in depends_on", lines(.0))]
+    Undeclared(Vec<PlanWarning>),
+    /// An option cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A selector is wrong, or nothing is left to run.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+    /// Tables that a pipeline points at, that no pipeline writes and that do not exist; nothing was written.
+    #[error("{}", missing(.0))]
+    MissingUpstream(Vec<ExternalTable>),
+    /// An [`Orchestrator`](crate::Orchestrator) was given no pipeline, or several.
+    #[error("one pipeline was expected, {0} were found: use a PipelineExecutor for a project")]
+    NotOnePipeline(usize),
+    /// The one pipeline of an [`Orchestrator`](crate::Orchestrator) failed or was not started.
+    #[error("{}", unsuccessful(.0))]
+    PipelineFailed(Box<PipelineResult>),
+    /// The warehouse could not be opened, or a table not be looked up; nothing was written.
+    #[error("the warehouse cannot be used")]
+    Warehouse(#[source] PipelineError),
+    /// All pipelines have ended, but not all their control rows could be written. The tables are right; the
+    /// next run completes the rows from the tables' logs.
+    #[error("the run has ended, but its control rows could not all be written")]
+    Control {
+        /// What the run came to.
+        summary: Box<ExecutionSummary>,
+        /// Why the rows were not written.
+        source: PipelineError,
+    },
+    /// The operating system gave no thread.
+    #[error("no thread could be started")]
+    Threads(#[source] io::Error),
+}
+
+impl ExecutorError {
+    /// The error as one text with every cause that it does not tell already.
+    pub fn message(&self) -> String {
+        chain(self)
+    }
+}
+
+impl Classify for ExecutorError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::Config(_)
+            | Self::Plan(_)
+            | Self::Undeclared(_)
+            | Self::Settings(_)
+            | Self::Selection(_)
+            | Self::NotOnePipeline(_) => FaultKind::Config,
+            Self::MissingUpstream(_) => FaultKind::MissingTable,
+            Self::PipelineFailed(result) => result.error_class.unwrap_or(FaultKind::Cancelled),
+            Self::Warehouse(source) | Self::Control { source, .. } => source.kind(),
+            Self::Threads(_) => FaultKind::Internal,
+        }
+    }
+}
+
+/// An error and every cause that the text so far does not tell.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !text.contains(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn lines<T: Display>(items: &[T]) -> String {
+    joined(items, "\n")
+}
+
+/// Problems with their source lines, an empty line between each two.
+fn paragraphs(problems: &[Problem]) -> String {
+    joined(problems, "\n\n")
+}
+
+fn joined<T: Display>(items: &[T], between: &str) -> String {
+    items.iter().map(|item| item.to_string().trim_end().to_owned()).collect::<Vec<_>>().join(between)
+}
+
+pub(crate) fn missing(tables: &[ExternalTable]) -> String {
+    let mut text = String::new();
+    for (index, ExternalTable { pipeline, table, reason }) in tables.iter().enumerate() {
+        let between = if index == 0 { "" } else { "\n" };
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "{between}{pipeline} needs {table} ({reason}), which no pipeline of this run writes and the \
+             warehouse does not hold; load it first, or add its configuration"
+        );
+    }
+    text
+}
+
+fn unsuccessful(result: &PipelineResult) -> impl Display + '_ {
+    struct Unsuccessful<'a>(&'a PipelineResult);
+    impl Display for Unsuccessful<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let PipelineResult { table_name, error_class, error_message, skip_reason, .. } = self.0;
+            write!(f, "{table_name}: ")?;
+            if let Some(class) = error_class {
+                write!(f, "{class}: ")?;
+            }
+            f.write_str(error_message.as_deref().or(skip_reason.as_deref()).unwrap_or("not loaded"))
+        }
+    }
+    Unsuccessful(result)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use std::io;
+
+    use kimball_retry::{Classify, FaultKind};
+
+    use super::{ExecutorError, PipelineError};
+    use crate::fixture::{summary_of_three, table};
+
+    fn failed(source: Option<io::Error>) -> PipelineError {
+        PipelineError::Failed {
+            kind: FaultKind::Storage,
+            table: "gold.dim_date".to_owned(),
+            message: "the log cannot be read".to_owned(),
+            source: source.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn the_message_of_a_pipeline_leaves_out_its_own_table_and_tells_the_causes() {
+        let error = failed(Some(io::Error::other("disk on fire")));
+        assert_eq!(error.message_for(&table("gold.dim_date")), "the log cannot be read: disk on fire");
+        assert_eq!(
+            error.message_for(&table("gold.fact_sales")),
+            "gold.dim_date: the log cannot be read: disk on fire"
+        );
+    }
+
+    #[test]
+    fn a_cause_that_the_message_tells_already_is_not_repeated() {
+        let error = failed(Some(io::Error::other("cannot be read")));
+        assert_eq!(error.message_for(&table("gold.dim_date")), "the log cannot be read");
+    }
+
+    #[test]
+    fn an_error_of_a_run_keeps_the_kind_of_its_cause() {
+        assert_eq!(ExecutorError::Warehouse(failed(None)).kind(), FaultKind::Storage);
+        let result = Box::new(summary_of_three().results[1].clone());
+        let error = ExecutorError::PipelineFailed(result);
+        assert_eq!(error.kind(), FaultKind::DataQuality);
+        assert_eq!(error.to_string(), "gold.dim_product: DataQualityError: 2 rows have no product_id");
+    }
+
+    #[test]
+    fn a_defect_is_internal_and_a_stop_is_a_cancellation() {
+        assert_eq!(PipelineError::Panicked { message: "oops".to_owned() }.kind(), FaultKind::Internal);
+        assert_eq!(PipelineError::Cancelled.kind(), FaultKind::Cancelled);
+    }
+}

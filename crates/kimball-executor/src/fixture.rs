@@ -1,0 +1,130 @@
+//! Pipelines for tests that need no table.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kimball_config::{
+    CdcStrategy, DeleteStrategy, Dimension, Fact, ForeignKey, MissingRows, NullPolicy, Pipeline, Project,
+    Scd, Severity, Source, SourceLocation, TableKind, TableName, Target,
+};
+use kimball_retry::FaultKind;
+
+use crate::outcome::{PipelineLoad, SourceVersions};
+use crate::summary::{Ending, ExecutionSummary, PipelineResult};
+
+pub(crate) fn table(name: &str) -> TableName {
+    TableName::parse(name).unwrap()
+}
+
+fn pipeline(name: &str, kind: TableKind) -> Pipeline {
+    let table = table(name);
+    Pipeline {
+        config_path: PathBuf::from(format!("configs/{}.yml", table.table())),
+        kind,
+        sources: vec![Source {
+            name: format!("silver.{}", table.table()),
+            alias: table.table().to_owned(),
+            location: SourceLocation::Table(self::table(&format!("silver.{}", table.table()))),
+            strategy: CdcStrategy::Cdf,
+            primary_keys: Vec::new(),
+            starting_version: None,
+        }],
+        transformation: None,
+        depends_on: Vec::new(),
+        delete_strategy: DeleteStrategy::Soft,
+        missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
+        null_policy: NullPolicy::Legacy,
+        description: None,
+        column_descriptions: Default::default(),
+        notes: Vec::new(),
+        fingerprint: 0,
+        table,
+    }
+}
+
+/// A dimension that needs nothing of the project.
+pub(crate) fn dimension(name: &str) -> Pipeline {
+    pipeline(
+        name,
+        TableKind::Dimension(Dimension {
+            scd: Scd::Type1,
+            surrogate_key: "key".to_owned(),
+            natural_keys: vec!["id".to_owned()],
+            default_rows: Default::default(),
+            member_labels: Default::default(),
+        }),
+    )
+}
+
+/// A fact with a foreign key to each of `dimensions`.
+pub(crate) fn fact(name: &str, dimensions: &[&str]) -> Pipeline {
+    let foreign_keys = dimensions
+        .iter()
+        .map(|name| ForeignKey {
+            column: format!("{}_key", table(name).table()),
+            references: Some(table(name)),
+            dimension_key: Some("key".to_owned()),
+            lookup: None,
+        })
+        .collect();
+    pipeline(
+        name,
+        TableKind::Fact(Fact {
+            merge_keys: vec!["id".to_owned()],
+            append_only: false,
+            foreign_keys,
+            grain_validation: Severity::Error,
+        }),
+    )
+}
+
+/// A project of these pipelines over a warehouse that does not exist.
+pub(crate) fn project(pipelines: Vec<Pipeline>) -> Project {
+    let target = Target {
+        name: "default".to_owned(),
+        warehouse: "warehouse".to_owned(),
+        etl_schema: "gold".to_owned(),
+        storage_options: Default::default(),
+        base_dir: PathBuf::new(),
+    };
+    Project { pipelines, target }
+}
+
+/// A load of `rows` new rows.
+pub(crate) fn load_of(rows: u64) -> PipelineLoad {
+    PipelineLoad {
+        batch_id: Some("b-1".to_owned()),
+        rows_read: rows,
+        rows_written: rows,
+        rows_inserted: rows,
+        sources: vec![SourceVersions {
+            name: "silver.dates".to_owned(),
+            alias: "dates".to_owned(),
+            from_version: None,
+            to_version: Some(7),
+        }],
+        ..PipelineLoad::default()
+    }
+}
+
+/// One success, one failure, one skip.
+pub(crate) fn summary_of_three() -> ExecutionSummary {
+    let results = vec![
+        PipelineResult::loaded(
+            &dimension("gold.dim_date"),
+            load_of(1_234_567),
+            1,
+            Duration::from_millis(12_345),
+        ),
+        PipelineResult::failed(
+            &dimension("gold.dim_product"),
+            FaultKind::DataQuality,
+            "2 rows have no product_id".to_owned(),
+            2,
+            Duration::from_micros(1_500_499),
+        ),
+        PipelineResult::skipped(&fact("gold.fact_sales", &[]), "gold.dim_product failed".to_owned()),
+    ];
+    ExecutionSummary::of(results, Duration::from_millis(87_149), Ending::Complete)
+}

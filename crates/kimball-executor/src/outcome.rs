@@ -1,0 +1,83 @@
+//! What one pipeline did, or would do.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What one successful attempt at one pipeline did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PipelineLoad {
+    /// The batch, as in `etl_control`; `None` when there was nothing to do.
+    pub batch_id: Option<String>,
+    /// Rows read from all sources.
+    pub rows_read: u64,
+    /// Rows that the target gained or changed.
+    pub rows_written: u64,
+    /// Rows that are new.
+    pub rows_inserted: u64,
+    /// Rows that were corrected in place.
+    pub rows_updated: u64,
+    /// Rows that were marked as deleted or removed.
+    pub rows_deleted: u64,
+    /// Versions of a history that were closed.
+    pub rows_expired: u64,
+    /// The versions that were read, a source each, in config order.
+    pub sources: Vec<SourceVersions>,
+    /// Whether there was nothing new, so that nothing was read or written.
+    pub up_to_date: bool,
+    /// What the user should know although the load succeeded.
+    pub warnings: Vec<String>,
+}
+
+/// The versions of one source that a batch covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourceVersions {
+    /// The source as the configuration names it.
+    pub name: String,
+    /// Its alias, under which the watermark is kept.
+    pub alias: String,
+    /// The watermark before the batch; `None` on the first load.
+    pub from_version: Option<i64>,
+    /// The watermark after the batch; `None` when the source does not exist yet.
+    pub to_version: Option<i64>,
+}
+
+/// What a pipeline would do if it ran now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PipelinePreview {
+    /// Whether it would load, and from where.
+    pub mode: PreviewMode,
+    /// How the query is made incremental, in words: `row-wise over one feed`, `recomputed for affected
+    /// keys`, `in full, with a diff`.
+    pub query: String,
+    /// The versions it would read, a source each, in config order.
+    pub sources: Vec<SourceVersions>,
+    /// What else the user should know.
+    pub notes: Vec<String>,
+}
+
+/// Whether a pipeline would load, and from where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PreviewMode {
+    /// The target holds nothing of ours yet.
+    FirstLoad,
+    /// From the watermark on.
+    Incremental,
+    /// Nothing is new: it would be skipped over.
+    UpToDate,
+    /// The configuration changed meaning since the last batch.
+    ConfigChanged,
+}
+
+/// In words, for a plan.
+impl fmt::Display for PreviewMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstLoad => "first load",
+            Self::Incremental => "incremental",
+            Self::UpToDate => "up to date",
+            Self::ConfigChanged => "configuration changed",
+        })
+    }
+}

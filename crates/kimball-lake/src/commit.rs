@@ -1,0 +1,205 @@
+//! The one commit: data files, row removals and application transactions, on the snapshot they were
+//! computed from, or not at all.
+
+use std::collections::BTreeMap;
+
+use deltalake::DeltaTableError;
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
+use deltalake::kernel::{Action, Transaction};
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use roaring::RoaringTreemap;
+use uuid::Uuid;
+
+use crate::live::LiveFile;
+use crate::write::DataFile;
+use crate::{LakeError, LakeTable, LiveRows};
+
+/// Name of the application transaction that fences writers (semantics 9).
+const LEASE: &str = "lease";
+
+/// Rows to take out of a table: file number of a [`LiveRows`] → row numbers in that file.
+pub type RowRemovals = BTreeMap<u32, RoaringTreemap>;
+
+/// One change of a table that a single writer at a time may make.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Files with new rows.
+    pub files: Vec<DataFile>,
+    /// Rows that no longer count.
+    pub removals: RowRemovals,
+    /// Application transactions: id and new value.
+    pub transactions: Vec<(String, i64)>,
+    /// The writer's lease epoch; a higher one in the log refuses the commit.
+    pub lease: Option<i64>,
+    /// Written as `userMetadata`.
+    pub user_metadata: String,
+}
+
+/// A change of a table that many writers share, each in partitions of its own.
+#[derive(Debug, Default)]
+pub struct Swap {
+    /// Files with new rows.
+    pub files: Vec<DataFile>,
+    /// Files that go.
+    pub removed: Vec<DataFile>,
+    /// SQL over the partition columns that covers every partition touched; `None` for a blind append.
+    pub predicate: Option<String>,
+}
+
+/// How a commit ended, short of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// The change is in the log.
+    Committed {
+        /// The version it made.
+        version: i64,
+    },
+    /// Somebody else committed first; nothing of this change is visible. Read again and recompute.
+    Conflict,
+}
+
+impl LakeTable {
+    /// Commits on the pinned version of `rows`, which is the one the removals were found in.
+    ///
+    /// Any commit by somebody else since then is a [`CommitOutcome::Conflict`].
+    ///
+    /// # Errors
+    /// [`LakeError::LeaseLost`] when the log holds a higher epoch; storage failures.
+    pub async fn commit(&self, rows: &LiveRows, commit: Commit) -> Result<CommitOutcome, LakeError> {
+        if let Some(held) = commit.lease
+            && let Some(found) = self.transaction(LEASE).await?
+            && found > held
+        {
+            return Err(LakeError::LeaseLost { table: self.name.clone(), held, found });
+        }
+        let mut actions: Vec<Action> = self.removal_actions(rows, &commit.removals).await?;
+        actions.extend(commit.files.into_iter().map(|file| Action::Add(file.0)));
+        let transactions =
+            commit.transactions.into_iter().chain(commit.lease.map(|epoch| (LEASE.to_owned(), epoch)));
+        let properties = CommitProperties::default()
+            .with_max_retries(0)
+            .with_metadata([("userMetadata".to_owned(), commit.user_metadata.into())])
+            .with_application_transactions(transactions.map(|(id, value)| Transaction::new(id, value)).collect());
+        let operation = DeltaOperation::Merge {
+            predicate: None,
+            merge_predicate: None,
+            matched_predicates: Vec::new(),
+            not_matched_predicates: Vec::new(),
+            not_matched_by_source_predicates: Vec::new(),
+        };
+        self.submit(actions, properties, operation).await
+    }
+
+    /// Commits a change of some partitions; commits by others to other partitions do no harm.
+    ///
+    /// # Errors
+    /// Storage failures.
+    pub async fn swap(&self, swap: Swap) -> Result<CommitOutcome, LakeError> {
+        let now = now_millis();
+        let removed = swap.removed.iter().map(|file| Action::Remove(file.removal(now)));
+        let actions = removed.chain(swap.files.into_iter().map(|file| Action::Add(file.0))).collect();
+        let operation = match swap.predicate {
+            Some(predicate) => DeltaOperation::Merge {
+                predicate: Some(predicate),
+                merge_predicate: None,
+                matched_predicates: Vec::new(),
+                not_matched_predicates: Vec::new(),
+                not_matched_by_source_predicates: Vec::new(),
+            },
+            None => DeltaOperation::Write {
+                mode: SaveMode::Append,
+                partition_by: None,
+                predicate: Some("false".to_owned()),
+            },
+        };
+        self.submit(actions, CommitProperties::default(), operation).await
+    }
+
+    async fn submit(
+        &self,
+        actions: Vec<Action>,
+        properties: CommitProperties,
+        operation: DeltaOperation,
+    ) -> Result<CommitOutcome, LakeError> {
+        let commit = CommitBuilder::from(properties)
+            .with_actions(actions)
+            .build(Some(self.snapshot()?), self.inner.log_store(), operation)
+            .await;
+        match commit {
+            Ok(done) => Ok(CommitOutcome::Committed { version: crate::table::as_signed(done.version()) }),
+            Err(error) if is_conflict(&error) => Ok(CommitOutcome::Conflict),
+            Err(source) => Err(LakeError::Delta { table: self.name.clone(), source: Box::new(source) }),
+        }
+    }
+
+    /// The actions that take rows out: a file that loses its last row goes, any other gets a deletion
+    /// vector that unites the rows it had lost with those it loses now.
+    async fn removal_actions(&self, rows: &LiveRows, removals: &RowRemovals) -> Result<Vec<Action>, LakeError> {
+        let touched: Vec<(&LiveFile, RoaringTreemap)> = removals
+            .iter()
+            .filter(|(_, removed)| !removed.is_empty())
+            .filter_map(|(number, removed)| Some((rows.file(*number)?, removed)))
+            .map(|(file, removed)| (file, &file.deleted | removed))
+            .collect();
+        let emptied = |file: &LiveFile, deleted: &RoaringTreemap| deleted.len() >= file.records;
+        let thinned: Vec<RoaringTreemap> = touched
+            .iter()
+            .filter(|(file, deleted)| !emptied(file, deleted))
+            .map(|(_, deleted)| deleted.clone())
+            .collect();
+        let described =
+            if thinned.is_empty() { Vec::new() } else { self.write_deleted_rows(&thinned).await? };
+        let mut described = described.into_iter();
+        let now = now_millis();
+        let mut actions = Vec::with_capacity(touched.len() * 2);
+        for (file, deleted) in touched {
+            actions.push(Action::Remove(file.file.removal(now)));
+            if !emptied(file, &deleted)
+                && let Some(vector) = described.next()
+            {
+                let mut add = file.file.0.clone();
+                add.deletion_vector = Some(vector);
+                add.data_change = true;
+                add.stats = add.stats.map(|stats| loosen(&stats));
+                actions.push(Action::Add(add));
+            }
+        }
+        Ok(actions)
+    }
+}
+
+/// Statistics of a file with a deletion vector: the bounds still hold but are no longer reached by a row.
+fn loosen(stats: &str) -> String {
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(stats) {
+        Ok(mut parsed) => {
+            parsed.insert("tightBounds".to_owned(), false.into());
+            serde_json::Value::Object(parsed).to_string()
+        }
+        Err(_) => stats.to_owned(),
+    }
+}
+
+fn is_conflict(error: &DeltaTableError) -> bool {
+    match error {
+        DeltaTableError::VersionAlreadyExists(_) => true,
+        DeltaTableError::Transaction { source } => matches!(
+            source,
+            TransactionError::CommitConflict(_)
+                | TransactionError::MaxCommitAttempts(_)
+                | TransactionError::VersionAlreadyExists(_)
+        ),
+        _ => false,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "names of new files must be unique, not reproducible")]
+pub(crate) fn fresh_id() -> Uuid {
+    Uuid::new_v4()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the protocol's deletion time is the wall clock of the commit")]
+fn now_millis() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+

@@ -1,0 +1,231 @@
+//! What can go wrong with tables, and what the caller should do about it.
+
+use std::path::PathBuf;
+
+use datafusion::error::DataFusionError;
+use deltalake::DeltaTableError;
+use deltalake::kernel::transaction::TransactionError;
+use kimball_retry::{Classify, FaultKind};
+use thiserror::Error;
+
+/// Failures of the lake.
+#[derive(Debug, Error)]
+pub enum LakeError {
+    /// A table name that is no pair of plain folder names.
+    #[error("`{name}` is not a table name: its parts may hold letters, digits, `_` and `-` only")]
+    InvalidName {
+        /// The name as given.
+        name: String,
+    },
+    /// A text that is neither a folder nor a URL.
+    #[error("`{location}` is neither a folder nor an object-store URL")]
+    InvalidLocation {
+        /// The text as given.
+        location: String,
+    },
+    /// A local folder could not be made.
+    #[error("the folder {path} could not be created")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No table where one is needed.
+    #[error("table {table} does not exist at {location}")]
+    Missing {
+        /// The table's name or path.
+        table: String,
+        /// Where it was looked for.
+        location: String,
+    },
+    /// A feed is asked of a table that has none.
+    #[error(
+        "{table} has no change data feed: set its table property `delta.enableChangeDataFeed` to `true`, \
+         or use `cdc_strategy: full`"
+    )]
+    NoChangeFeed {
+        /// The table's name or path.
+        table: String,
+    },
+    /// A version that the table does not have.
+    #[error("{table} has no version {version}; its newest is {newest}")]
+    NoSuchVersion {
+        /// The table's name or path.
+        table: String,
+        /// The version asked for.
+        version: i64,
+        /// The newest version.
+        newest: i64,
+    },
+    /// Appended rows cannot be told apart in a commit that also removed rows.
+    #[error(
+        "version {version} of {table} changed or removed rows; `cdc_strategy: append` can only skip those \
+         through a change data feed: set the table property `delta.enableChangeDataFeed` to `true`"
+    )]
+    NotAppendOnly {
+        /// The table's name or path.
+        table: String,
+        /// The version at fault.
+        version: i64,
+    },
+    /// A column type that Delta tables cannot store.
+    #[error("column `{column}` has type {found}, which a Delta table cannot store; cast it in the query")]
+    UnsupportedType {
+        /// The column.
+        column: String,
+        /// Its Arrow type.
+        found: String,
+    },
+    /// A table layout that this engine does not write to.
+    #[error("{table} cannot be written: {reason}")]
+    UnsupportedTable {
+        /// The table's name or path.
+        table: String,
+        /// What is in the way.
+        reason: String,
+    },
+    /// The log holds a higher lease than the writer's: somebody else took over.
+    #[error("the lease on {table} was lost: another writer took it over with epoch {found}, ours was {held}")]
+    LeaseLost {
+        /// The table's name or path.
+        table: String,
+        /// The epoch of the writer that failed.
+        held: i64,
+        /// The epoch found in the log.
+        found: i64,
+    },
+    /// File sources that match nothing.
+    #[error("no file matches `{path}`")]
+    NoFiles {
+        /// The path or pattern.
+        path: String,
+    },
+    /// A path or pattern that cannot be listed.
+    #[error("`{path}` cannot be read: {reason}")]
+    BadPath {
+        /// The path or pattern.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The table library failed.
+    #[error("{table}: {source}")]
+    Delta {
+        /// The table's name or path.
+        table: String,
+        /// Why.
+        #[source]
+        source: Box<DeltaTableError>,
+    },
+    /// A deletion vector could not be read or written.
+    #[error("{table}: deletion vector: {reason}")]
+    DeletionVector {
+        /// The table's name or path.
+        table: String,
+        /// Why.
+        reason: String,
+    },
+    /// A query over tables failed.
+    #[error(transparent)]
+    Query(#[from] DataFusionError),
+}
+
+impl LakeError {
+    /// Wraps an error of the table library with the table it happened at.
+    pub(crate) fn delta(table: &impl ToString) -> impl FnOnce(DeltaTableError) -> Self {
+        let table = table.to_string();
+        move |source| Self::Delta { table, source: Box::new(source) }
+    }
+}
+
+impl Classify for LakeError {
+    fn kind(&self) -> FaultKind {
+        match self {
+            Self::InvalidName { .. } | Self::InvalidLocation { .. } => FaultKind::Config,
+            Self::NoChangeFeed { .. } | Self::NotAppendOnly { .. } | Self::NoSuchVersion { .. } => FaultKind::Config,
+            Self::Missing { .. } | Self::NoFiles { .. } => FaultKind::MissingTable,
+            Self::UnsupportedType { .. } => FaultKind::SchemaMismatch,
+            Self::Folder { .. } | Self::BadPath { .. } => FaultKind::Storage,
+            Self::UnsupportedTable { .. } | Self::DeletionVector { .. } => FaultKind::Storage,
+            Self::LeaseLost { .. } => FaultKind::Busy,
+            Self::Delta { source, .. } => fault_of_delta(source),
+            Self::Query(source) => fault_of(source),
+        }
+    }
+}
+
+/// The kind of a query's failure, decided from the types along its chain.
+pub fn fault_of(error: &DataFusionError) -> FaultKind {
+    match error.find_root() {
+        DataFusionError::ObjectStore(source) => fault_of_store(source),
+        DataFusionError::IoError(source) => fault_of_io(source),
+        DataFusionError::ParquetError(_) => FaultKind::Storage,
+        DataFusionError::ResourcesExhausted(_) => FaultKind::Storage,
+        DataFusionError::SQL(..) | DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => FaultKind::Sql,
+        DataFusionError::NotImplemented(_) => FaultKind::Sql,
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => FaultKind::Sql,
+        DataFusionError::External(source) => {
+            if let Some(lake) = source.downcast_ref::<LakeError>() {
+                lake.kind()
+            } else if let Some(delta) = source.downcast_ref::<DeltaTableError>() {
+                fault_of_delta(delta)
+            } else if let Some(io) = source.downcast_ref::<std::io::Error>() {
+                fault_of_io(io)
+            } else if let Some(store) = source.downcast_ref::<deltalake::ObjectStoreError>() {
+                fault_of_store(store)
+            } else {
+                FaultKind::Internal
+            }
+        }
+        _ => FaultKind::Internal,
+    }
+}
+
+fn fault_of_delta(error: &DeltaTableError) -> FaultKind {
+    match error {
+        DeltaTableError::ObjectStore { source } => fault_of_store(source),
+        DeltaTableError::Io { source } => fault_of_io(source),
+        DeltaTableError::VersionAlreadyExists(_) => FaultKind::Conflict,
+        DeltaTableError::Transaction { source } => match source {
+            TransactionError::CommitConflict(_)
+            | TransactionError::MaxCommitAttempts(_)
+            | TransactionError::VersionAlreadyExists(_) => FaultKind::Conflict,
+            TransactionError::ObjectStore { source } => fault_of_store(source),
+            _ => FaultKind::Storage,
+        },
+        DeltaTableError::NotATable(_) => FaultKind::MissingTable,
+        DeltaTableError::SchemaMismatch { .. } => FaultKind::SchemaMismatch,
+        DeltaTableError::InvalidTableLocation(_) => FaultKind::Config,
+        _ => FaultKind::Storage,
+    }
+}
+
+fn fault_of_store(error: &deltalake::ObjectStoreError) -> FaultKind {
+    use deltalake::ObjectStoreError as Store;
+    match error {
+        Store::NotFound { .. } => FaultKind::Storage,
+        Store::AlreadyExists { .. } | Store::Precondition { .. } => FaultKind::Conflict,
+        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => FaultKind::Storage,
+        Store::Generic { source, .. } => match source.downcast_ref::<std::io::Error>() {
+            Some(io) => fault_of_io(io),
+            None => FaultKind::Transient,
+        },
+        _ => FaultKind::Storage,
+    }
+}
+
+fn fault_of_io(error: &std::io::Error) -> FaultKind {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::TimedOut
+        | ErrorKind::Interrupted
+        | ErrorKind::WouldBlock
+        | ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::ConnectionRefused
+        | ErrorKind::BrokenPipe => FaultKind::Transient,
+        _ => FaultKind::Storage,
+    }
+}

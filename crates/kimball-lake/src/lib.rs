@@ -1,0 +1,26 @@
+//! Delta Lake tables as an engine needs them: names that cannot leave the warehouse, reads pinned to
+//! a version, change feeds, rows with an address, and one atomic commit.
+//!
+//! This is the only crate that names the storage libraries. It knows nothing of dimensions and facts:
+//! its vocabulary is tables, rows, files, commits and application transactions.
+
+mod commit;
+mod deletion;
+mod error;
+mod feed;
+mod files;
+mod live;
+mod location;
+mod schema;
+mod table;
+mod write;
+
+pub use commit::{Commit, CommitOutcome, RowRemovals, Swap};
+pub use error::{LakeError, fault_of};
+pub use feed::{CHANGE_TYPE, COMMIT_TIMESTAMP, COMMIT_VERSION};
+pub use files::{FileFormat, FileSource};
+pub use live::{FILE_COLUMN, LiveRows, ROW_COLUMN};
+pub use location::{TableId, Warehouse};
+pub use schema::stored_schema;
+pub use table::{LakeTable, NewTable};
+pub use write::{DataFile, DataFileWriter};

@@ -1,0 +1,116 @@
+//! Names of tables and where they lie.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use deltalake::{DeltaTable, DeltaTableBuilder};
+use url::Url;
+
+use crate::LakeError;
+
+/// `schema.table`, each part one plain folder name, so that no name can leave the warehouse.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId {
+    schema: String,
+    table: String,
+}
+
+impl TableId {
+    /// Joins two folder names to a table name.
+    ///
+    /// # Errors
+    /// [`LakeError::InvalidName`] when a part is empty or holds anything but letters, digits, `_`, `-`.
+    pub fn new(schema: &str, table: &str) -> Result<Self, LakeError> {
+        for part in [schema, table] {
+            let plain = part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+            if part.is_empty() || !plain {
+                return Err(LakeError::InvalidName { name: format!("{schema}.{table}") });
+            }
+        }
+        Ok(Self { schema: schema.to_owned(), table: table.to_owned() })
+    }
+}
+
+impl fmt::Display for TableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// The root below which tables lie at `<root>/<schema>/<table>`.
+#[derive(Debug, Clone)]
+pub struct Warehouse {
+    root: Url,
+    options: HashMap<String, String>,
+}
+
+impl Warehouse {
+    /// Takes a folder or an object-store URL as the root; a folder need not exist yet.
+    ///
+    /// # Errors
+    /// [`LakeError::InvalidLocation`] when the text is neither.
+    pub fn new(root: &str, options: &BTreeMap<String, String>) -> Result<Self, LakeError> {
+        Ok(Self { root: folder_url(root)?, options: options.clone().into_iter().collect() })
+    }
+
+    /// Where a table lies, whether it exists or not.
+    ///
+    /// # Errors
+    /// [`LakeError::InvalidLocation`] when root and name do not make a URL.
+    pub fn locate(&self, table: &TableId) -> Result<Url, LakeError> {
+        self.root
+            .join(&format!("{}/{}/", encode(&table.schema), encode(&table.table)))
+            .map_err(|_| LakeError::InvalidLocation { location: format!("{}{table}", self.root) })
+    }
+
+    /// An unloaded handle on the table at `location`; local folders are made when `create` asks for it.
+    pub(crate) fn handle(&self, location: &Url, folder: Folder) -> Result<Option<DeltaTable>, LakeError> {
+        if let Ok(path) = location.to_file_path() {
+            match folder {
+                Folder::MustExist if !path.join("_delta_log").is_dir() => return Ok(None),
+                Folder::MustExist => {}
+                Folder::Create => std::fs::create_dir_all(&path)
+                    .map_err(|source| LakeError::Folder { path: path.clone(), source })?,
+            }
+        }
+        DeltaTableBuilder::from_url(location.clone())
+            .map(|builder| builder.with_storage_options(self.options.clone()))
+            .and_then(|builder| builder.build())
+            .map(Some)
+            .map_err(|source| LakeError::Delta { table: location.to_string(), source: Box::new(source) })
+    }
+}
+
+/// What to do when a table's local folder is not there.
+pub(crate) enum Folder {
+    MustExist,
+    Create,
+}
+
+/// The URL of a folder, given as a path (relative ones start from the current folder) or a URL; ends with `/`.
+pub(crate) fn folder_url(text: &str) -> Result<Url, LakeError> {
+    let invalid = || LakeError::InvalidLocation { location: text.to_owned() };
+    if let Some((scheme, _)) = text.split_once("://")
+        && scheme.len() > 1
+    {
+        let slash = if text.ends_with('/') { "" } else { "/" };
+        return Url::parse(&format!("{text}{slash}")).map_err(|_| invalid());
+    }
+    let path = text.strip_prefix("file:").unwrap_or(text);
+    let absolute = std::path::absolute(Path::new(path)).map_err(|_| invalid())?;
+    // The deepest existing folder is resolved, so that a link in front of the warehouse does no harm.
+    Url::from_directory_path(resolve(&absolute)).map_err(|()| invalid())
+}
+
+fn resolve(path: &Path) -> PathBuf {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Ok(resolved), _, _) => resolved,
+        (Err(_), Some(parent), Some(name)) => resolve(parent).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn encode(part: &str) -> String {
+    url::form_urlencoded::byte_serialize(part.as_bytes()).collect()
+}

@@ -1,0 +1,238 @@
+//! Opening and creating tables, and what a pinned version of one says about itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use delta_kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake::kernel::{Action, StructType};
+use deltalake::operations::create::CreateBuilder;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use futures::TryStreamExt;
+
+use crate::location::{Folder, folder_url};
+use crate::write::DataFile;
+use crate::{LakeError, TableId, Warehouse};
+
+const CHANGE_FEED: &str = "delta.enableChangeDataFeed";
+
+/// One table at one version. Everything read through it is of that version, whatever others commit.
+#[derive(Debug, Clone)]
+pub struct LakeTable {
+    pub(crate) name: String,
+    pub(crate) inner: DeltaTable,
+}
+
+/// What a table is made with.
+#[derive(Debug, Clone, Default)]
+pub struct NewTable {
+    /// Partition columns; none for an unpartitioned table.
+    pub partition_by: Vec<String>,
+    /// Table properties, such as `delta.enableChangeDataFeed`.
+    pub properties: BTreeMap<String, String>,
+    /// The table's description.
+    pub description: Option<String>,
+    /// Descriptions of columns.
+    pub column_descriptions: BTreeMap<String, String>,
+}
+
+impl Warehouse {
+    /// Opens a table at its newest version; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the log cannot be read.
+    pub async fn open(&self, table: &TableId) -> Result<Option<LakeTable>, LakeError> {
+        self.open_url(&self.locate(table)?, table.to_string()).await
+    }
+
+    /// Opens a table that lies elsewhere, by its folder or URL.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), and [`LakeError::InvalidLocation`].
+    pub async fn open_path(&self, location: &str) -> Result<Option<LakeTable>, LakeError> {
+        self.open_url(&folder_url(location)?, location.to_owned()).await
+    }
+
+    async fn open_url(&self, url: &url::Url, name: String) -> Result<Option<LakeTable>, LakeError> {
+        let Some(mut inner) = self.handle(url, Folder::MustExist)? else { return Ok(None) };
+        match inner.load().await {
+            Ok(()) => Ok(Some(LakeTable { name, inner })),
+            Err(DeltaTableError::NotATable(_)) => Ok(None),
+            Err(source) => Err(LakeError::Delta { table: name, source: Box::new(source) }),
+        }
+    }
+
+    /// Makes an empty table with the columns of `schema`.
+    ///
+    /// # Errors
+    /// [`LakeError::UnsupportedType`] for a column that Delta cannot store, [`LakeError::Delta`] when
+    /// the table exists by now or cannot be written.
+    pub async fn create(&self, table: &TableId, schema: &Schema, new: &NewTable) -> Result<LakeTable, LakeError> {
+        let described = describe(schema, &new.column_descriptions);
+        let columns: StructType =
+            (&described).try_into_kernel().map_err(|source: arrow::error::ArrowError| {
+                LakeError::UnsupportedType { column: table.to_string(), found: source.to_string() }
+            })?;
+        let location = self.locate(table)?;
+        let Some(handle) = self.handle(&location, Folder::Create)? else {
+            return Err(LakeError::InvalidLocation { location: location.to_string() });
+        };
+        let mut create = CreateBuilder::new()
+            .with_log_store(handle.log_store())
+            .with_table_name(table.to_string())
+            .with_columns(columns.fields().cloned())
+            .with_partition_columns(new.partition_by.clone())
+            .with_raise_if_key_not_exists(false)
+            .with_configuration(new.properties.iter().map(|(key, value)| (key.clone(), Some(value.clone()))));
+        if let Some(description) = &new.description {
+            create = create.with_comment(description);
+        }
+        let inner = create.await.map_err(LakeError::delta(table))?;
+        Ok(LakeTable { name: table.to_string(), inner })
+    }
+}
+
+fn describe(schema: &Schema, descriptions: &BTreeMap<String, String>) -> Schema {
+    let fields = schema.fields().iter().map(|field| match descriptions.get(field.name()) {
+        Some(text) => {
+            let comment = [("comment".to_owned(), text.clone())].into();
+            Arc::new(field.as_ref().clone().with_metadata(comment))
+        }
+        None => Arc::clone(field),
+    });
+    Schema::new(fields.collect::<Vec<_>>())
+}
+
+impl LakeTable {
+    /// The table's name, or its location when it was opened by that.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The pinned version.
+    pub fn version(&self) -> i64 {
+        self.inner.version().map_or(-1, as_signed)
+    }
+
+    /// The columns of the pinned version.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the handle holds no snapshot.
+    pub fn schema(&self) -> Result<SchemaRef, LakeError> {
+        Ok(self.snapshot()?.snapshot().arrow_schema())
+    }
+
+    /// The same table at an earlier version.
+    ///
+    /// # Errors
+    /// [`LakeError::NoSuchVersion`], or [`LakeError::Delta`] when its log is gone.
+    pub async fn at_version(&self, version: i64) -> Result<Self, LakeError> {
+        let wanted = u64::try_from(version).ok().filter(|wanted| as_signed(*wanted) <= self.version());
+        let Some(wanted) = wanted else {
+            return Err(LakeError::NoSuchVersion { table: self.name.clone(), version, newest: self.version() });
+        };
+        let config = self.inner.log_store();
+        let mut inner = DeltaTableBuilder::from_url(self.inner.table_url().clone())
+            .map(|builder| builder.with_storage_options(config.config().options().raw.clone()))
+            .and_then(DeltaTableBuilder::build)
+            .map_err(LakeError::delta(&self.name))?;
+        inner.load_version(wanted).await.map_err(LakeError::delta(&self.name))?;
+        Ok(Self { name: self.name.clone(), inner })
+    }
+
+    /// The same table at its newest version.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the log cannot be read.
+    pub async fn refreshed(&self) -> Result<Self, LakeError> {
+        let mut inner = self.inner.clone();
+        inner.update_state().await.map_err(LakeError::delta(&self.name))?;
+        Ok(Self { name: self.name.clone(), inner })
+    }
+
+    /// The newest value of an application transaction, as of the pinned version.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the log cannot be read.
+    pub async fn transaction(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
+        self.snapshot()?
+            .transaction_version(self.inner.log_store().as_ref(), app_id)
+            .await
+            .map_err(LakeError::delta(&self.name))
+    }
+
+    /// When a version was committed, in milliseconds since 1970 (UTC): the in-commit timestamp where the
+    /// table has them, else that of `commitInfo`, else that of the log file.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the log cannot be read.
+    pub async fn commit_time(&self, version: i64) -> Result<i64, LakeError> {
+        for action in self.actions_of(version).await? {
+            if let Action::CommitInfo(commit) = action
+                && let Some(time) = commit.in_commit_timestamp.or(commit.timestamp)
+            {
+                return Ok(time);
+            }
+        }
+        let recorded = u64::try_from(version).ok().and_then(|wanted| {
+            self.inner.snapshot().ok().and_then(|snapshot| snapshot.version_timestamp(wanted))
+        });
+        Ok(recorded.unwrap_or_default())
+    }
+
+    /// Whether the pinned version records changed rows.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the handle holds no snapshot.
+    pub fn has_change_feed(&self) -> Result<bool, LakeError> {
+        let configuration = self.snapshot()?.metadata().configuration();
+        Ok(configuration.get(CHANGE_FEED).is_some_and(|value| value.eq_ignore_ascii_case("true")))
+    }
+
+    /// The rows of the pinned version, for a query.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the table uses a feature that cannot be read.
+    pub async fn rows(&self) -> Result<Arc<dyn TableProvider>, LakeError> {
+        self.inner.table_provider().await.map_err(LakeError::Query)
+    }
+
+    /// The data files of the pinned version whose partition values are all as given.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the log cannot be read.
+    pub async fn files_of_partition(&self, values: &[(&str, &str)]) -> Result<Vec<DataFile>, LakeError> {
+        let files: Vec<_> = self
+            .inner
+            .get_active_add_actions_by_predicate(None)
+            .try_collect()
+            .await
+            .map_err(LakeError::delta(&self.name))?;
+        let chosen = files.iter().filter(|file| {
+            let found = file.partition_values_map();
+            values.iter().all(|(column, value)| {
+                found.get(*column).and_then(Option::as_deref).is_some_and(|found| found == *value)
+            })
+        });
+        Ok(chosen.map(DataFile::of_view).collect())
+    }
+
+    pub(crate) fn snapshot(&self) -> Result<&deltalake::table::state::DeltaTableState, LakeError> {
+        self.inner.snapshot().map_err(LakeError::delta(&self.name))
+    }
+
+    /// The actions of one commit; none when its log entry is gone.
+    pub(crate) async fn actions_of(&self, version: i64) -> Result<Vec<Action>, LakeError> {
+        let Ok(wanted) = u64::try_from(version) else { return Ok(Vec::new()) };
+        let entry = self.inner.log_store().read_commit_entry(wanted).await.map_err(LakeError::delta(&self.name))?;
+        match entry {
+            Some(bytes) => deltalake::logstore::get_actions(wanted, &bytes).map_err(LakeError::delta(&self.name)),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+pub(crate) fn as_signed(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,98 @@
+//! Writing rows to data files that no version refers to yet.
+
+use arrow::array::RecordBatch;
+use deltalake::kernel::{Add, Remove};
+use deltalake::parquet::basic::{Compression, ZstdLevel};
+use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::writer::{DeltaWriter, RecordBatchWriter};
+
+use crate::{LakeError, LakeTable};
+
+/// A new file is begun when one has reached this many bytes.
+const TARGET_FILE_BYTES: u64 = 128 * 1024 * 1024;
+
+/// A data file of a table: written and waiting for its commit, or part of a version.
+#[derive(Debug, Clone)]
+pub struct DataFile(pub(crate) Add);
+
+impl DataFile {
+    #[expect(deprecated, reason = "the way to carry every field of a file into a commit")]
+    pub(crate) fn of_view(view: &deltalake::kernel::LogicalFileView) -> Self {
+        Self(view.add_action())
+    }
+
+    /// The action that takes this file out of the table.
+    pub(crate) fn removal(&self, deletion_timestamp: i64) -> Remove {
+        Remove {
+            path: self.0.path.clone(),
+            data_change: true,
+            deletion_timestamp: Some(deletion_timestamp),
+            extended_file_metadata: Some(true),
+            partition_values: Some(self.0.partition_values.clone()),
+            size: Some(self.0.size),
+            tags: None,
+            deletion_vector: self.0.deletion_vector.clone(),
+            base_row_id: None,
+            default_row_commit_version: None,
+        }
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        u64::try_from(self.0.size).unwrap_or_default()
+    }
+}
+
+/// Writes record batches to data files of a table, one after the other, in bounded memory.
+pub struct DataFileWriter {
+    table: String,
+    inner: RecordBatchWriter,
+    rows: u64,
+}
+
+impl DataFileWriter {
+    /// Begins to write to `table`. Nothing is visible until the files are committed.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the table needs a feature that cannot be written.
+    pub fn new(table: &LakeTable) -> Result<Self, LakeError> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(128 * 1024))
+            .build();
+        let inner = RecordBatchWriter::for_table(&table.inner)
+            .map_err(LakeError::delta(&table.name))?
+            .with_writer_properties(properties)
+            .with_target_file_size(TARGET_FILE_BYTES);
+        Ok(Self { table: table.name.clone(), inner, rows: 0 })
+    }
+
+    /// Writes rows whose columns are those of the table.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the columns differ or storage fails.
+    pub async fn write(&mut self, rows: RecordBatch) -> Result<(), LakeError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        self.rows += rows.num_rows() as u64;
+        self.inner.write(rows).await.map_err(LakeError::delta(&self.table))
+    }
+
+    /// Rows written so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Ends the last file.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when storage fails.
+    pub async fn finish(mut self) -> Result<Vec<DataFile>, LakeError> {
+        if self.rows == 0 {
+            return Ok(Vec::new());
+        }
+        let files = self.inner.flush().await.map_err(LakeError::delta(&self.table))?;
+        Ok(files.into_iter().map(DataFile).collect())
+    }
+}

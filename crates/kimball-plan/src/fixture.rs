@@ -1,0 +1,119 @@
+//! Pipelines for the tests of this crate.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use kimball_config::{
+    CdcStrategy, DeleteStrategy, Dimension, Fact, ForeignKey, MissingRows, NullPolicy, Pipeline, Scd,
+    Severity, Source, SourceLocation, TableKind, TableName,
+};
+
+/// The name `text`.
+pub(crate) fn name(text: &str) -> TableName {
+    TableName::parse(text).unwrap()
+}
+
+/// The names, as a plan lists them.
+pub(crate) fn names(texts: &[&str]) -> Vec<TableName> {
+    texts.iter().map(|text| name(text)).collect()
+}
+
+/// A dimension that needs nothing; its file is `configs/<table>.yml`.
+pub(crate) fn dimension(table: &str) -> Pipeline {
+    pipeline(
+        table,
+        TableKind::Dimension(Dimension {
+            scd: Scd::Type1,
+            surrogate_key: "sk".to_owned(),
+            natural_keys: vec!["id".to_owned()],
+            default_rows: BTreeMap::new(),
+            member_labels: BTreeMap::new(),
+        }),
+    )
+}
+
+/// A fact that needs nothing; its file is `configs/<table>.yml`.
+pub(crate) fn fact(table: &str) -> Pipeline {
+    pipeline(
+        table,
+        TableKind::Fact(Fact {
+            merge_keys: vec!["id".to_owned()],
+            append_only: false,
+            foreign_keys: Vec::new(),
+            grain_validation: Severity::Error,
+        }),
+    )
+}
+
+fn pipeline(table: &str, kind: TableKind) -> Pipeline {
+    let table = name(table);
+    Pipeline {
+        config_path: format!("configs/{}.yml", table.table()).into(),
+        table,
+        kind,
+        sources: Vec::new(),
+        transformation: None,
+        depends_on: Vec::new(),
+        delete_strategy: DeleteStrategy::Soft,
+        missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
+        null_policy: NullPolicy::Legacy,
+        description: None,
+        column_descriptions: BTreeMap::new(),
+        notes: Vec::new(),
+        fingerprint: 0,
+    }
+}
+
+/// What a pipeline of a test needs.
+pub(crate) trait Needs {
+    /// Reads `table` as a source.
+    fn reads(self, table: &str) -> Self;
+    /// Reads a source that lies at `location`.
+    fn reads_from(self, location: SourceLocation) -> Self;
+    /// Has the foreign key `column`, which points at `table`.
+    fn references(self, column: &str, table: &str) -> Self;
+    /// Names `table` in `depends_on`.
+    fn depends_on(self, table: &str) -> Self;
+    /// Comes from the file `path`.
+    fn in_file(self, path: &str) -> Self;
+}
+
+impl Needs for Pipeline {
+    fn reads(self, table: &str) -> Self {
+        self.reads_from(SourceLocation::Table(name(table)))
+    }
+
+    fn reads_from(mut self, location: SourceLocation) -> Self {
+        self.sources.push(Source {
+            name: "source".to_owned(),
+            alias: format!("s{}", self.sources.len()),
+            location,
+            strategy: CdcStrategy::Full,
+            primary_keys: Vec::new(),
+            starting_version: None,
+        });
+        self
+    }
+
+    fn references(mut self, column: &str, table: &str) -> Self {
+        if let TableKind::Fact(fact) = &mut self.kind {
+            fact.foreign_keys.push(ForeignKey {
+                column: column.to_owned(),
+                references: Some(name(table)),
+                dimension_key: None,
+                lookup: None,
+            });
+        }
+        self
+    }
+
+    fn depends_on(mut self, table: &str) -> Self {
+        self.depends_on.push(name(table));
+        self
+    }
+
+    fn in_file(mut self, path: &str) -> Self {
+        self.config_path = path.into();
+        self
+    }
+}

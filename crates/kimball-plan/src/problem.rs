@@ -1,0 +1,94 @@
+//! Why a set of pipelines cannot be planned, and what is doubtful in one that can.
+
+use std::path::{Path, PathBuf};
+
+use kimball_config::TableName;
+use thiserror::Error;
+
+use crate::reason::{Reason, comma_separated};
+
+/// Why a set of pipelines cannot be planned.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanProblem {
+    /// Several pipelines write one table.
+    #[error("{table} is written by {} pipelines: {}; a table has one writer", config_paths.len(), listed(config_paths))]
+    SeveralWriters {
+        /// The table.
+        table: TableName,
+        /// The files of the pipelines, sorted; at least two.
+        config_paths: Vec<PathBuf>,
+    },
+    /// Pipelines need each other in a circle, or one needs itself.
+    #[error("cycle: {}; {}", arrows(path), explained(path, reasons))]
+    Cycle {
+        /// The tables along the circle, each needing the next; the first and the last are the same.
+        path: Vec<TableName>,
+        /// For each step of the path why the first table needs the second; one fewer than tables.
+        reasons: Vec<Vec<Reason>>,
+        /// The files of the pipelines along the circle, in the order of the path.
+        config_paths: Vec<PathBuf>,
+    },
+}
+
+impl PlanProblem {
+    /// The files to look at.
+    pub fn config_paths(&self) -> &[PathBuf] {
+        match self {
+            Self::SeveralWriters { config_paths, .. } | Self::Cycle { config_paths, .. } => config_paths,
+        }
+    }
+}
+
+/// What is doubtful in a project that can be planned. Whether it is shown, or is an error (as in the target
+/// `prod`), is for the caller to decide.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanWarning {
+    /// A pipeline needs another one that its `depends_on` does not name.
+    #[error(
+        "{pipeline} needs {dependency} ({}), which its depends_on does not name",
+        comma_separated(reasons)
+    )]
+    Undeclared {
+        /// The table of the pipeline.
+        pipeline: TableName,
+        /// Its file.
+        config_path: PathBuf,
+        /// The table it needs.
+        dependency: TableName,
+        /// What implies the dependency; never empty, never [`Reason::Declared`].
+        reasons: Vec<Reason>,
+    },
+}
+
+impl PlanWarning {
+    /// The file to look at.
+    pub fn config_path(&self) -> &Path {
+        match self {
+            Self::Undeclared { config_path, .. } => config_path,
+        }
+    }
+}
+
+/// `a.yml, b.yml and c.yml`.
+fn listed(paths: &[PathBuf]) -> String {
+    let mut names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    match names.pop() {
+        Some(last) if !names.is_empty() => format!("{} and {last}", names.join(", ")),
+        last => last.unwrap_or_default(),
+    }
+}
+
+/// `gold.a → gold.b → gold.a`.
+fn arrows(path: &[TableName]) -> String {
+    path.iter().map(TableName::to_string).collect::<Vec<_>>().join(" → ")
+}
+
+/// `gold.a needs gold.b (source), gold.b needs gold.a (depends_on)`.
+fn explained(path: &[TableName], reasons: &[Vec<Reason>]) -> String {
+    let steps = path.windows(2).zip(reasons).filter_map(|(pair, reasons)| match pair {
+        [from, to] if from == to => Some(format!("{from} needs itself ({})", comma_separated(reasons))),
+        [from, to] => Some(format!("{from} needs {to} ({})", comma_separated(reasons))),
+        _ => None,
+    });
+    steps.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,93 @@
+//! Why one pipeline comes after another.
+
+use std::fmt;
+
+use kimball_config::TableName;
+
+/// Why a pipeline needs a table.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// One of its sources is the table.
+    ReadsSource,
+    /// A foreign key points at it.
+    ForeignKey {
+        /// The column of the fact.
+        column: String,
+    },
+    /// `depends_on` names it.
+    Declared,
+}
+
+/// A pipeline that another one needs, with every reason for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependency {
+    /// The table that the needed pipeline writes.
+    pub table: TableName,
+    /// Why it is needed; never empty, sorted, without repeats.
+    pub reasons: Vec<Reason>,
+}
+
+/// A table that a pipeline needs and that no pipeline of the project writes: it has to exist already.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExternalTable {
+    /// The table of the pipeline that needs it.
+    pub pipeline: TableName,
+    /// The table that is needed.
+    pub table: TableName,
+    /// Why it is needed; a table needed for several reasons is listed once for each.
+    pub reason: Reason,
+}
+
+/// Where a pipeline stands, and what keeps it from standing earlier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The number of its wave, from 1.
+    pub wave: usize,
+    /// Its dependencies in the wave right before; empty exactly for the first wave.
+    pub after: Vec<Dependency>,
+}
+
+impl Reason {
+    /// The name of this kind of reason in JSON: `source`, `foreign_key` or `depends_on`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ReadsSource => "source",
+            Self::ForeignKey { .. } => "foreign_key",
+            Self::Declared => "depends_on",
+        }
+    }
+}
+
+/// `source`, `foreign key customer_sk`, `depends_on`.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReadsSource => f.write_str("source"),
+            Self::ForeignKey { column } => write!(f, "foreign key {column}"),
+            Self::Declared => f.write_str("depends_on"),
+        }
+    }
+}
+
+/// `gold.dim_customer (foreign key customer_sk, depends_on)`.
+impl fmt::Display for Dependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.table, comma_separated(&self.reasons))
+    }
+}
+
+/// `wave 2: after gold.dim_customer (foreign key customer_sk)`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.after.is_empty() {
+            write!(f, "wave {}: needs no other pipeline", self.wave)
+        } else {
+            write!(f, "wave {}: after {}", self.wave, comma_separated(&self.after))
+        }
+    }
+}
+
+/// The items one after the other, with a comma between two.
+pub(crate) fn comma_separated<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,190 @@
+//! Runs scenarios, each in a folder of its own, and reports every one that does not hold.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::runtime::Runtime;
+
+use crate::error::{Result, TestkitError};
+use crate::foreign_reader;
+use crate::project_run::{OnFailure, RunRequest, run_project};
+use crate::scenario::check::{Problem, Versions, check_outcome, check_tables};
+use crate::scenario::format::{RunArgs, Scenario, Step};
+use crate::scenario::matching::Symbols;
+use crate::scenario::prepare::Workspace;
+
+/// Workers a wave where a scenario does not say.
+const WORKERS: usize = 2;
+
+/// Set to any value, it keeps the folder of a scenario that fails.
+const KEEP_VARIABLE: &str = "KIMBALL_KEEP_SCENARIOS";
+
+/// A scenario that does not hold, or could not be carried out.
+#[derive(Debug)]
+pub struct Failure {
+    path: PathBuf,
+    name: String,
+    rule: Vec<String>,
+    /// 1-based, with what the step is about; `None` when the file could not be read.
+    step: Option<(usize, String)>,
+    problems: Vec<Problem>,
+    kept: Option<PathBuf>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "✗ {}", self.path.display())?;
+        if !self.name.is_empty() {
+            writeln!(f, "  {} [{}]", self.name, self.rule.join(", "))?;
+        }
+        if let Some((number, why)) = &self.step {
+            writeln!(f, "  step {number}{}{why}", if why.is_empty() { "" } else { ": " })?;
+        }
+        for problem in &self.problems {
+            for (index, line) in problem.lines().enumerate() {
+                writeln!(f, "  {} {line}", if index == 0 { "•" } else { "   " })?;
+            }
+        }
+        match &self.kept {
+            Some(folder) => writeln!(f, "  kept in {}", folder.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All scenario files below `paths` (files or folders), sorted.
+///
+/// # Errors
+/// [`TestkitError::Io`] when a path cannot be read, [`TestkitError::Step`] when there is no scenario.
+pub fn find_scenarios(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut pending: Vec<PathBuf> = paths.to_vec();
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            for entry in fs::read_dir(&path).map_err(TestkitError::io(&path))? {
+                pending.push(entry.map_err(TestkitError::io(&path))?.path());
+            }
+        } else if !path.exists() {
+            return Err(TestkitError::Step(format!("{} does not exist", path.display())));
+        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found.dedup();
+    if found.is_empty() { Err(TestkitError::Step("no scenario file".to_owned())) } else { Ok(found) }
+}
+
+/// Runs the scenarios of `paths` over `threads` threads and returns those that failed, in the order of
+/// their paths; `done` hears of every scenario as it ends.
+pub fn run_all(
+    paths: &[PathBuf],
+    threads: usize,
+    done: impl Fn(&Path, Option<&Failure>) + Sync,
+) -> Vec<Failure> {
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let failure = run_file(path).err();
+                    done(path, failure.as_deref());
+                    if let (Some(failure), Ok(mut failures)) = (failure, failures.lock()) {
+                        failures.push(*failure);
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().unwrap_or_default();
+    failures.sort_by(|a: &Failure, b| a.path.cmp(&b.path));
+    failures
+}
+
+/// Runs one scenario file.
+///
+/// # Errors
+/// The failure, when it does not hold or cannot be carried out.
+pub fn run_file(path: &Path) -> std::result::Result<(), Box<Failure>> {
+    let mut failure = Failure {
+        path: path.to_path_buf(),
+        name: String::new(),
+        rule: Vec::new(),
+        step: None,
+        problems: Vec::new(),
+        kept: None,
+    };
+    let scenario = match Scenario::load(path) {
+        Ok(scenario) => scenario,
+        Err(error) => {
+            failure.problems.push(error.to_string());
+            return Err(Box::new(failure));
+        }
+    };
+    failure.name.clone_from(&scenario.name);
+    failure.rule.clone_from(&scenario.rule);
+    if let Err(error) = run_steps(&scenario, &mut failure) {
+        failure.problems.push(error.to_string());
+    }
+    if failure.problems.is_empty() { Ok(()) } else { Err(Box::new(failure)) }
+}
+
+/// Runs step after step until one has problems, which are left in `failure`.
+fn run_steps(scenario: &Scenario, failure: &mut Failure) -> Result<()> {
+    let runtime = Runtime::new().map_err(TestkitError::io("tokio runtime"))?;
+    let mut workspace = runtime.block_on(Workspace::create(scenario))?;
+    let mut symbols = Symbols::new();
+    for (index, step) in scenario.steps.iter().enumerate() {
+        failure.step = Some((index + 1, step.why.clone().unwrap_or_default()));
+        match run_step(step, &mut workspace, &runtime, &mut symbols) {
+            Ok(problems) => failure.problems.extend(problems),
+            Err(error) => failure.problems.push(error.to_string()),
+        }
+        if !failure.problems.is_empty() {
+            if std::env::var_os(KEEP_VARIABLE).is_some() {
+                failure.kept = Some(workspace.keep());
+            }
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn run_step(
+    step: &Step,
+    workspace: &mut Workspace,
+    runtime: &Runtime,
+    symbols: &mut Symbols,
+) -> Result<Vec<Problem>> {
+    runtime.block_on(workspace.prepare(step))?;
+    let warehouse = workspace.warehouse();
+    let mut before = Versions::new();
+    for table in step.feed.keys().chain(step.log.keys()) {
+        before.insert(table.clone(), foreign_reader::latest_version(&warehouse, table)?);
+    }
+    let mut problems = Vec::new();
+    if let Some(args) = &step.run {
+        let outcome = run_project(&run_request(args, workspace)?)?;
+        problems.extend(check_outcome(step, &outcome));
+    }
+    problems.extend(runtime.block_on(check_tables(step, &warehouse, &before, symbols))?);
+    Ok(problems)
+}
+
+fn run_request(args: &RunArgs, workspace: &mut Workspace) -> Result<RunRequest> {
+    let configs = workspace.configs();
+    Ok(RunRequest {
+        configs: match args.only.as_slice() {
+            [] => vec![configs],
+            files => files.iter().map(|file| configs.join(file)).collect(),
+        },
+        targets: workspace.targets(),
+        run_time: workspace.tick(args.at.as_deref())?,
+        on_failure: if args.keep_going { OnFailure::KeepGoing } else { OnFailure::Stop },
+        workers: args.workers.unwrap_or(WORKERS),
+    })
+}

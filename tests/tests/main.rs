@@ -1,0 +1,4 @@
+//! The end-to-end suites, one binary: every further one would link the whole engine again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod scenarios;

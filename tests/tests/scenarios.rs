@@ -1,0 +1,28 @@
+//! Every scenario below `scenarios/` holds.
+
+use std::path::Path;
+
+use kimball_tests::scenario::{find_scenarios, run_all};
+
+/// Scenarios that run at a time.
+const THREADS: usize = 2;
+
+/// Part of a path: only the scenarios whose path holds it are run.
+const FILTER_VARIABLE: &str = "KIMBALL_SCENARIO";
+
+#[test]
+fn every_scenario_holds() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
+    let mut scenarios = find_scenarios(&[root]).unwrap();
+    scenarios.retain(|path| path.to_string_lossy().contains(&filter));
+    assert!(!scenarios.is_empty(), "no scenario's path holds `{filter}`");
+    let failures = run_all(&scenarios, THREADS, |_, _| {});
+    let report: String = failures.iter().map(|failure| format!("\n{failure}")).collect();
+    assert!(
+        failures.is_empty(),
+        "{} of {} scenarios do not hold:\n{report}",
+        failures.len(),
+        scenarios.len()
+    );
+}

@@ -1,0 +1,55 @@
+//! The tasks of the repository, as `cargo xtask VERB`.
+//!
+//! This program stays small, so that it is built in seconds: it runs cargo and reads text, and everything that
+//! touches tables is left to the binary `kimball-testkit`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that talks to the developer")]
+
+use std::process::ExitCode;
+
+mod check;
+mod demo;
+mod layers;
+mod process;
+mod scenarios;
+mod tidy;
+
+const USAGE: &str = "\
+Usage: cargo xtask VERB
+
+  test [ARGS]                            every test of the workspace, examples in the documentation included;
+                                         ARGS go to `cargo test`
+  scenarios PATH...                      the scenario files below the paths
+  demo [--scale S] [--dir DIR] [ARGS]    builds the engine and shows a whole project on generated retail tables
+  check                                  fmt, clippy, docs, tidy and layers
+  tidy                                   the hygiene of the sources
+  layers                                 which crate may know which
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let verb = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match verb.as_deref() {
+        Some("test") => check::test(&rest),
+        Some("scenarios") => scenarios::run(&rest),
+        Some("demo") => demo::run(&rest),
+        Some("check") if rest.is_empty() => check::everything(),
+        Some("tidy") if rest.is_empty() => tidy::run(),
+        Some("layers") if rest.is_empty() => layers::run(),
+        Some("help" | "-h" | "--help") => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {}", failure.message);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
