@@ -6,6 +6,7 @@
 //! with `deltalake` and DataFusion alone, so that a fault of the storage crate cannot hide itself.
 
 pub mod columns;
+pub mod demo;
 pub mod error;
 pub mod foreign_reader;
 pub mod project_run;

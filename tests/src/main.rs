@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use kimball_tests::scenario::{Failure, find_scenarios, run_all};
+use kimball_tests::demo::{self, DemoOptions};
+use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
-const USAGE: &str = "usage: kimball-testkit scenarios PATH...";
+const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -14,15 +15,45 @@ const THREADS: usize = 2;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
-        Some((verb, paths)) if verb == "scenarios" && !paths.is_empty() => scenarios(paths),
-        _ => {
-            eprintln!("{USAGE}");
-            ExitCode::from(2)
+        Some((verb, rest)) if verb == "scenarios" => match rest.split_first() {
+            Some((flag, paths)) if flag == "--keep" && !paths.is_empty() => {
+                scenarios(paths, FailedFolder::Keep)
+            }
+            Some(_) => scenarios(rest, FailedFolder::Delete),
+            None => usage(),
+        },
+        Some((verb, arguments)) if verb == "demo" => demo(arguments),
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}\n{}", demo::USAGE);
+    ExitCode::from(2)
+}
+
+fn demo(arguments: &[String]) -> ExitCode {
+    let options = match std::env::current_dir() {
+        Ok(working_dir) => DemoOptions::parse(arguments, &working_dir),
+        Err(error) => Err(format!("the working folder: {error}")),
+    };
+    let options = match options {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("error: {message}\n{}", demo::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match demo::demo(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
         }
     }
 }
 
-fn scenarios(paths: &[String]) -> ExitCode {
+fn scenarios(paths: &[String], folder: FailedFolder) -> ExitCode {
     let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
     let found = match find_scenarios(&paths) {
         Ok(found) => found,
@@ -31,7 +62,7 @@ fn scenarios(paths: &[String]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let failures = run_all(&found, THREADS, |path: &Path, failure: Option<&Failure>| match failure {
+    let failures = run_all(&found, THREADS, folder, |path: &Path, failure: Option<&Failure>| match failure {
         None => println!("✓ {}", path.display()),
         Some(failure) => print!("{failure}"),
     });

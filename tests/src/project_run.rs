@@ -1,8 +1,11 @@
 //! One run of a project inside this process, through the library's own entry points.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
+use kimball::{EventKind, FailurePolicy, PipelineExecutor, PipelineResult};
 
 use crate::error::{Result, TestkitError};
 
@@ -70,8 +73,58 @@ pub struct PipelineOutcome {
 
 /// Loads the project and runs it.
 ///
+/// Blocks, and owns the runtime it needs: call it from no async code.
+///
 /// # Errors
-/// When the run cannot be made at all; a refused configuration and a failed pipeline are outcomes.
+/// [`TestkitError::Step`] when a path is no UTF-8; a refused configuration and a failed pipeline are outcomes.
 pub fn run_project(request: &RunRequest) -> Result<RunOutcome> {
-    Err(TestkitError::Step(format!("no engine to run {:?} with yet", request.configs)))
+    let warnings: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+    let heard = Arc::clone(&warnings);
+    let executor = PipelineExecutor::builder()
+        .config_paths(request.configs.iter().map(|path| text(path)).collect::<Result<Vec<_>>>()?)
+        .targets_file(&request.targets)
+        .environment(BTreeMap::new())
+        .run_time(request.run_time)
+        .max_workers(request.workers)
+        .on_failure(match request.on_failure {
+            OnFailure::Stop => FailurePolicy::StopOnFailure,
+            OnFailure::KeepGoing => FailurePolicy::KeepGoing,
+        })
+        .observer(move |event| {
+            if let (EventKind::PipelineWarning { table_name, message }, Ok(mut heard)) =
+                (&event.kind, heard.lock())
+            {
+                heard.push((table_name.to_string(), message.clone()));
+            }
+        })
+        .build();
+    let summary = match executor.and_then(|executor| executor.run()) {
+        Ok(summary) => summary,
+        Err(error) => return Ok(RunOutcome::Refused(error.message())),
+    };
+    let warnings = warnings.lock().map(|warnings| warnings.clone()).unwrap_or_default();
+    Ok(RunOutcome::Finished(summary.results.iter().map(|result| outcome(result, &warnings)).collect()))
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| TestkitError::Step(format!("{} is no UTF-8", path.display())))
+}
+
+fn outcome(result: &PipelineResult, warnings: &[(String, String)]) -> PipelineOutcome {
+    let table_name = result.table_name.to_string();
+    let own_warnings = warnings.iter().filter(|(table, _)| *table == table_name);
+    PipelineOutcome {
+        warnings: own_warnings.map(|(_, message)| message.clone()).collect(),
+        table_name,
+        status: result.status.to_string(),
+        up_to_date: result.up_to_date,
+        rows_read: result.rows_read,
+        rows_written: result.rows_written,
+        rows_inserted: result.rows_inserted,
+        rows_updated: result.rows_updated,
+        rows_deleted: result.rows_deleted,
+        rows_expired: result.rows_expired,
+        error_class: result.error_class.map(|kind| kind.class().to_owned()),
+        message: result.error_message.clone().or_else(|| result.skip_reason.clone()),
+    }
 }

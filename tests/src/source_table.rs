@@ -257,3 +257,6 @@ fn stamp_commit(folder: &Path, version: u64, time: DateTime<Utc>) -> Result<()> 
     let file = File::options().write(true).open(&path).map_err(TestkitError::io(&path))?;
     file.set_modified(time.into()).map_err(TestkitError::io(&path))
 }
+
+#[cfg(test)]
+mod tests;

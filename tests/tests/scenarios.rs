@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kimball_tests::scenario::{find_scenarios, run_all};
+use kimball_tests::scenario::{FailedFolder, find_scenarios, run_all};
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -11,13 +11,14 @@ const THREADS: usize = 2;
 const FILTER_VARIABLE: &str = "KIMBALL_SCENARIO";
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a filter for the developer at the terminal")]
 fn every_scenario_holds() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
     let mut scenarios = find_scenarios(&[root]).unwrap();
     scenarios.retain(|path| path.to_string_lossy().contains(&filter));
     assert!(!scenarios.is_empty(), "no scenario's path holds `{filter}`");
-    let failures = run_all(&scenarios, THREADS, |_, _| {});
+    let failures = run_all(&scenarios, THREADS, FailedFolder::Delete, |_, _| {});
     let report: String = failures.iter().map(|failure| format!("\n{failure}")).collect();
     assert!(
         failures.is_empty(),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use kimball::{Classify, ExecutorError, FaultKind};
+use kimball::{Classify, ExecutorError, FaultKind, Problem, ProblemSeverity, counted};
 use thiserror::Error;
 
 use crate::stderr;
@@ -30,7 +30,15 @@ impl Failure {
                 for problem in problems {
                     stderr::line(format_args!("{}\n", problem.to_string().trim_end()));
                 }
-                stderr::error("the configuration cannot be used");
+                if problems.iter().all(|problem| problem.location.is_none() && problem.help.is_none()) {
+                    stderr::note(
+                        "pipelines are looked for in the files and folders you name, else in `configs`",
+                    );
+                }
+                stderr::error(format_args!(
+                    "the configuration has {}",
+                    counted(errors_in(problems), "error")
+                ));
             }
             Self::Executor(ExecutorError::Plan(problems)) => {
                 for problem in problems {
@@ -47,4 +55,8 @@ impl Failure {
             Self::Output(_) | Self::Obstacle(_) => stderr::error(self),
         }
     }
+}
+
+fn errors_in(problems: &[Problem]) -> usize {
+    problems.iter().filter(|problem| problem.severity == ProblemSeverity::Error).count()
 }

@@ -6,6 +6,7 @@ mod failure;
 #[cfg(test)]
 mod fixture;
 mod interrupt;
+mod json_line;
 mod logging;
 mod output;
 mod plan_text;
@@ -13,7 +14,9 @@ mod run;
 mod run_json;
 mod run_text;
 mod size;
+mod status;
 mod stderr;
+mod text_table;
 mod validate;
 
 use std::panic::{self, PanicHookInfo};
@@ -56,7 +59,7 @@ fn perform(line: &CommandLine) -> Result<Exit, Failure> {
         Verb::Validate(configs) => validate::validate(configs, options),
         Verb::Plan(configs) | Verb::Run { configs, dry_run: true } => plan_text::plan(configs, options),
         Verb::Run { configs, dry_run: false } => run::run(configs, options),
-        Verb::Status(_) => Ok(Exit::Success),
+        Verb::Status(configs) => status::status(configs, options),
     }
 }
 

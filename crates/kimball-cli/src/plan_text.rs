@@ -2,12 +2,12 @@
 
 use std::io;
 
-use kimball::{EVENT_SCHEMA, PipelineExecutor};
-use serde_json::{Value, json};
+use kimball::PipelineExecutor;
 
 use crate::args::{Configs, Format, Options};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::json_line::json_line;
 use crate::output::Output;
 use crate::stderr;
 
@@ -45,11 +45,7 @@ fn write(
         }
         Format::Json => {
             let dry_run = executor.dry_run()?;
-            let mut plan = json!({ "schema": EVENT_SCHEMA, "event": "plan" });
-            if let (Some(plan), Value::Object(more)) = (plan.as_object_mut(), dry_run.to_json()) {
-                plan.extend(more);
-            }
-            output.line(plan);
+            output.write(json_line("plan", dry_run.to_json())?);
             return Ok(dry_run.obstacle());
         }
     }

@@ -1,15 +1,15 @@
 //! `kimball validate`.
 
 use std::io;
+use std::path::Path;
 
-use kimball::{
-    EVENT_SCHEMA, ExecutorError, PipelineExecutor, Problem, ProblemSeverity, ProjectWarning, counted,
-};
-use serde_json::{Value, json};
+use kimball::{ExecutorError, PipelineExecutor, Problem, ProblemSeverity, ProjectWarning, counted};
+use serde::Serialize;
 
 use crate::args::{Configs, Format, Options};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::json_line::json_line;
 use crate::output::Output;
 use crate::stderr;
 
@@ -18,7 +18,7 @@ pub fn validate(configs: &Configs, options: &Options) -> Result<Exit, Failure> {
     let mut output = Output::new(io::stdout());
     let built = options.builder(configs).build();
     let exit = if options.format == Format::Json {
-        as_json(&built, &mut output)
+        as_json(&built, &mut output)?
     } else {
         as_text(&built?, &mut output);
         Exit::Success
@@ -42,78 +42,98 @@ fn as_text(executor: &PipelineExecutor, output: &mut Output<impl io::Write>) {
     output.line(format_args!("✓ {pipelines} in {waves}: {warnings}"));
 }
 
+/// One problem, as an object.
+#[derive(Serialize)]
+struct Found {
+    severity: &'static str,
+    file: Option<String>,
+    line: Option<usize>,
+    column: Option<usize>,
+    source_line: Option<String>,
+    message: String,
+    help: Option<String>,
+}
+
+/// What the check came to, as an object.
+#[derive(Serialize)]
+struct Verdict {
+    valid: bool,
+    pipelines: Option<usize>,
+    waves: Option<usize>,
+}
+
 /// A line a problem, then a line with the verdict.
-fn as_json(built: &Result<PipelineExecutor, ExecutorError>, output: &mut Output<impl io::Write>) -> Exit {
-    let (problems, verdict): (Vec<Value>, Value) = match built {
+fn as_json(
+    built: &Result<PipelineExecutor, ExecutorError>,
+    output: &mut Output<impl io::Write>,
+) -> Result<Exit, Failure> {
+    let (found, verdict, exit): (Vec<Found>, _, _) = match built {
         Ok(executor) => {
-            let (pipelines, waves) = (executor.project().pipelines.len(), executor.plan().waves().len());
-            let problems = executor.warnings().iter().map(warning).collect();
-            (problems, json!({"event": "validated", "valid": true, "pipelines": pipelines, "waves": waves}))
+            let pipelines = Some(executor.project().pipelines.len());
+            let waves = Some(executor.plan().waves().len());
+            let found = executor.warnings().iter().map(Found::by_warning).collect();
+            (found, Verdict { valid: true, pipelines, waves }, Exit::Success)
         }
-        Err(error) => (problems_of(error), json!({"event": "validated", "valid": false})),
+        Err(error) => {
+            (Found::by_error(error), Verdict { valid: false, pipelines: None, waves: None }, Exit::Error)
+        }
     };
-    for mut line in problems.into_iter().chain([verdict]) {
-        if let Some(line) = line.as_object_mut() {
-            line.insert("schema".to_owned(), json!(EVENT_SCHEMA));
-        }
-        output.line(line);
+    for problem in found {
+        output.write(json_line("problem", problem)?);
     }
-    if built.is_ok() { Exit::Success } else { Exit::Error }
+    output.write(json_line("validated", verdict)?);
+    Ok(exit)
 }
 
-fn problems_of(error: &ExecutorError) -> Vec<Value> {
-    match error {
-        ExecutorError::Config(problems) => problems.iter().map(problem).collect(),
-        ExecutorError::Plan(problems) => {
-            problems.iter().map(|it| between_files("error", &it.to_string(), it.config_paths())).collect()
+impl Found {
+    fn by_error(error: &ExecutorError) -> Vec<Self> {
+        match error {
+            ExecutorError::Config(problems) => problems.iter().map(Self::in_file).collect(),
+            ExecutorError::Plan(problems) => {
+                let found = problems.iter().map(|it| {
+                    let file = it.config_paths().first().map(AsRef::as_ref);
+                    Self::between_files("error", it.to_string(), file)
+                });
+                found.collect()
+            }
+            ExecutorError::Undeclared(undeclared) => {
+                let found = undeclared
+                    .iter()
+                    .map(|it| Self::between_files("error", it.to_string(), Some(it.config_path())));
+                found.collect()
+            }
+            other => vec![Self::between_files("error", other.message(), None)],
         }
-        ExecutorError::Undeclared(warnings) => {
-            let line =
-                |it: &kimball::PlanWarning| between_files("error", &it.to_string(), &[it.config_path()]);
-            warnings.iter().map(line).collect()
-        }
-        other => vec![between_files::<&str>("error", &other.message(), &[])],
     }
-}
 
-fn warning(warning: &ProjectWarning) -> Value {
-    match warning {
-        ProjectWarning::Plan(warning) => {
-            between_files("warning", &warning.to_string(), &[warning.config_path()])
+    fn by_warning(warning: &ProjectWarning) -> Self {
+        match warning {
+            ProjectWarning::Config(problem) => Self::in_file(problem),
+            ProjectWarning::Plan(it) => {
+                Self::between_files("warning", it.to_string(), Some(it.config_path()))
+            }
+            other => Self::between_files("warning", other.to_string(), None),
         }
-        ProjectWarning::Config(it) => problem(it),
-        other => between_files::<&str>("warning", &other.to_string(), &[]),
     }
-}
 
-fn problem(problem: &Problem) -> Value {
-    let severity = match problem.severity {
-        ProblemSeverity::Error => "error",
-        ProblemSeverity::Warning => "warning",
-    };
-    let place = problem.location.as_ref();
-    json!({
-        "event": "problem",
-        "severity": severity,
-        "file": problem.file.as_ref().map(|file| file.display().to_string()),
-        "line": place.map(|place| place.line),
-        "column": place.map(|place| place.column),
-        "source_line": place.map(|place| &place.source_line),
-        "message": problem.message,
-        "help": problem.help,
-    })
-}
+    fn in_file(problem: &Problem) -> Self {
+        let severity = match problem.severity {
+            ProblemSeverity::Error => "error",
+            ProblemSeverity::Warning => "warning",
+        };
+        let place = problem.location.as_ref();
+        Self {
+            line: place.map(|place| place.line),
+            column: place.map(|place| place.column),
+            source_line: place.map(|place| place.source_line.clone()),
+            help: problem.help.clone(),
+            ..Self::between_files(severity, problem.message.clone(), problem.file.as_deref())
+        }
+    }
 
-/// A problem that lies in no line of one file.
-fn between_files<P: AsRef<std::path::Path>>(severity: &str, message: &str, files: &[P]) -> Value {
-    let files: Vec<String> = files.iter().map(|file| file.as_ref().display().to_string()).collect();
-    json!({
-        "event": "problem",
-        "severity": severity,
-        "file": files.first(),
-        "files": files,
-        "line": null,
-        "column": null,
-        "message": message,
-    })
+    /// A problem that lies in no one line.
+    fn between_files(severity: &'static str, message: String, file: Option<&Path>) -> Self {
+        let file = file.map(|file| file.display().to_string());
+        Self { severity, file, line: None, column: None, source_line: None, message, help: None }
+    }
 }

@@ -17,6 +17,7 @@ use crate::source_text::Span;
 use crate::suggest::nearest;
 use crate::yaml::ScalarStyle;
 
+mod nesting;
 mod query;
 
 use query::{Relation, Verdict};
@@ -102,6 +103,10 @@ fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>, Refusal> {
         .map_err(|error| Refusal { at: position(error.location), ..Refusal::new(clip(&error.message)) })?;
     if tokens.len() > MAX_TOKENS {
         return Err(Refusal::new(format!("the text has more than {MAX_TOKENS} words and signs")));
+    }
+    if nesting::is_too_deep(&tokens) {
+        let message = format!("CASE, CAST, IN and the like nest more than {} levels deep", nesting::MAX_RETRIED);
+        return Err(Refusal::new(message));
     }
     Ok(tokens)
 }

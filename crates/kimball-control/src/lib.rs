@@ -1,1 +1,21 @@
-//! kimball-control
+//! The ETL control table: what every batch did, who may write a table, and what became of batches whose
+//! process died.
+//!
+//! Nothing here decides whether rows were loaded: that stands in each target's own log. `etl_control` is a
+//! projection of it for people and monitors, and `etl_leases` keeps two writers of one table apart
+//! (semantics 9).
+
+mod batch;
+mod committer;
+mod error;
+mod lease;
+mod owner;
+mod row;
+mod store;
+
+pub use batch::{BatchState, BatchStatus, IllegalTransition, Transition};
+pub use error::ControlError;
+pub use lease::{Lease, LeaseAttempt, Leases};
+pub use owner::{Liveness, Owner};
+pub use row::ControlRow;
+pub use store::{BatchEnd, BatchStart, ControlStore, RunningBatch, SourceProgress};

@@ -47,7 +47,14 @@ pub(crate) mod action {
 }
 
 /// Largest instant; versions that run to it are open.
-pub(crate) const OPEN_END: &str = "TIMESTAMP '9999-12-31T23:59:59.999999Z'";
+pub(crate) const OPEN_END: &str =
+    "arrow_cast('9999-12-31T23:59:59.999999Z', 'Timestamp(Microsecond, Some(\"UTC\"))')";
+
+/// First instant that is no effective time any more.
+pub(crate) const BEYOND: &str = "arrow_cast('9999-12-31T00:00:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))')";
+
+/// Keys of the default members (semantics 3).
+pub(crate) const DEFAULT_KEYS: &str = "(-4, -3, -2, -1)";
 
 /// A name as an SQL identifier.
 pub(crate) fn quoted(name: &str) -> String {

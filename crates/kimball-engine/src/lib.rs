@@ -6,15 +6,23 @@
 //! retries.
 
 mod columns;
+mod dimension;
 mod error;
+mod fact;
 mod keys;
 mod layout;
+mod load;
+mod merge;
 mod nulls;
+mod quality;
 mod session;
 mod source;
 mod stage;
+mod upsert;
 
 pub use error::EngineError;
+pub use load::{Batch, StagedBatch};
+pub use merge::{ChangeSet, RowCounts};
 pub use session::EngineRuntime;
 pub use source::{PinnedRows, PinnedSource, Reading};
 pub use stage::Approach;

@@ -63,17 +63,17 @@ impl PinnedSource {
     /// # Errors
     /// [`EngineError::Recreated`] when the table's version lies below the watermark.
     pub fn reading(&self) -> Result<Reading, EngineError> {
+        let version = self.version();
+        if let (PinnedRows::Table(_), Some(watermark)) = (&self.rows, self.watermark)
+            && watermark > version
+        {
+            return Err(EngineError::Recreated { source_name: self.source.name.clone(), version, watermark });
+        }
         if !self.is_feed() {
             return Ok(Reading::Whole);
         }
-        let version = self.version();
         let started = self.source.starting_version.and_then(|start| i64::try_from(start).ok());
         match (self.watermark, started) {
-            (Some(watermark), _) if watermark > version => Err(EngineError::Recreated {
-                source_name: self.source.name.clone(),
-                version,
-                watermark,
-            }),
             (Some(watermark), _) if watermark == version => Ok(Reading::Nothing),
             (Some(watermark), _) => Ok(Reading::Changes { from: watermark + 1 }),
             (None, Some(start)) => Ok(Reading::Changes { from: start }),

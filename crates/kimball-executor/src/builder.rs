@@ -269,3 +269,6 @@ fn environment_of_process() -> BTreeMap<String, String> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,12 @@ pub(crate) fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 
+/// A name that no other batch has.
+#[allow(clippy::disallowed_methods, reason = "everything else receives the name that is made here")]
+pub(crate) fn new_batch_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
 /// Measures how long something takes, untouched by changes of the wall clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopwatch {

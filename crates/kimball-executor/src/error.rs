@@ -5,6 +5,9 @@ use std::fmt::{self, Display, Write as _};
 use std::io;
 
 use kimball_config::{Problem, TableName};
+use kimball_control::ControlError;
+use kimball_engine::EngineError;
+use kimball_lake::LakeError;
 use kimball_plan::{ExternalTable, PlanProblem, PlanWarning};
 use kimball_retry::{Classify, FaultKind};
 use thiserror::Error;
@@ -25,6 +28,15 @@ pub enum PipelineError {
         /// What the defect said of itself.
         message: String,
     },
+    /// A table, or the storage it lies in.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// Staging or merging rows.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The control table or a lease.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// Work on a table failed, with what the executor knows about it.
     #[error("{table}: {message}")]
     Failed {
@@ -62,6 +74,9 @@ impl Classify for PipelineError {
         match self {
             Self::Cancelled => FaultKind::Cancelled,
             Self::Panicked { .. } => FaultKind::Internal,
+            Self::Lake(source) => source.kind(),
+            Self::Engine(source) => source.kind(),
+            Self::Control(source) => source.kind(),
             Self::Failed { kind, .. } => *kind,
         }
     }

@@ -9,6 +9,7 @@
 mod builder;
 mod cancel;
 mod clock;
+mod control_rows;
 mod dispatch;
 mod dry_run;
 mod error;
@@ -28,6 +29,7 @@ mod upstream;
 
 pub use builder::{PipelineExecutorBuilder, ProjectWarning};
 pub use cancel::CancelToken;
+pub use control_rows::{control_rows, control_rows_async};
 pub use dry_run::{DryRun, Foresight};
 pub use error::{ExecutorError, PipelineError};
 pub use events::{EVENT_SCHEMA, Event, EventKind, EventReceiver};

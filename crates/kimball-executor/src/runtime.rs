@@ -66,3 +66,51 @@ pub(crate) async fn with_callers_runtime<R: Send + 'static>(
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::time::Duration;
+
+    use super::{with_callers_runtime, with_own_runtime};
+    use crate::error::ExecutorError;
+
+    async fn answer() -> u32 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        42
+    }
+
+    #[test]
+    fn a_runtime_of_its_own_drives_timers() {
+        assert_eq!(with_own_runtime(|handle| Ok(handle.block_on(answer()))).unwrap(), 42);
+    }
+
+    #[tokio::test]
+    async fn a_runtime_of_its_own_may_be_made_within_another_one() {
+        assert_eq!(with_own_runtime(|handle| Ok(handle.block_on(answer()))).unwrap(), 42);
+    }
+
+    #[tokio::test]
+    async fn the_runtime_of_the_caller_drives_the_work_even_on_a_single_thread() {
+        assert_eq!(with_callers_runtime(|handle| Ok(handle.block_on(answer()))).await.unwrap(), 42);
+    }
+
+    #[test]
+    fn a_deep_recursion_fits_on_the_stack() {
+        fn depth(left: u32) -> u64 {
+            let ballast = std::hint::black_box([1_u64; 128]);
+            if left == 0 { 0 } else { ballast[0] + depth(left - 1) }
+        }
+        // 4,000 frames of more than 1 KiB each: more than the usual 2 MiB of a thread.
+        assert_eq!(with_own_runtime(|_| Ok(depth(4_000))).unwrap(), 4_000);
+    }
+
+    #[test]
+    fn a_panic_goes_on_in_the_caller() {
+        let panicking = || with_own_runtime(|_| -> Result<(), ExecutorError> { panic!("broken") });
+        let panic = catch_unwind(AssertUnwindSafe(panicking)).unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"broken"));
+    }
+}

@@ -19,7 +19,10 @@ pub struct RunId(Uuid);
 impl RunId {
     /// A new identity.
     #[allow(clippy::new_without_default, reason = "a default that differs each time would surprise")]
-    #[allow(clippy::disallowed_methods, reason = "the identity of a run begins here, and shows in events only")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the identity of a run begins here, and shows in events only"
+    )]
     pub fn new() -> Self {
         Self(Uuid::new_v4())
     }

@@ -18,10 +18,12 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result as QueryResult};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableType};
+use datafusion::object_store::ObjectStoreExt;
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake::parquet::arrow::RowNumber;
 use deltalake::parquet::arrow::arrow_reader::RowSelection;
-use deltalake::parquet::arrow::async_reader::ParquetObjectReader;
+use deltalake::parquet::errors::ParquetError;
+use deltalake::parquet::file::metadata::ParquetMetaDataReader;
 use deltalake::{ObjectStore, Path};
 use futures::TryStreamExt;
 use roaring::RoaringTreemap;
@@ -99,14 +101,23 @@ impl LakeTable {
     }
 }
 
-/// Rows of a file whose log entry does not tell.
+/// Rows of a file whose log entry does not tell; reads the file's footer.
 async fn count_records(store: &Arc<dyn ObjectStore>, path: &Path, size: u64) -> Result<u64, LakeError> {
-    use deltalake::parquet::arrow::ParquetRecordBatchStreamBuilder;
-    let reader = ParquetObjectReader::new(Arc::clone(store), path.clone()).with_file_size(size);
-    let builder = ParquetRecordBatchStreamBuilder::new(reader)
-        .await
-        .map_err(|source| LakeError::Query(DataFusionError::ParquetError(Box::new(source))))?;
-    Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default())
+    let mut wanted = size.min(64 * 1024);
+    loop {
+        let tail = store
+            .get_range(path, size - wanted..size)
+            .await
+            .map_err(|source| LakeError::Query(DataFusionError::ObjectStore(Box::new(source))))?;
+        let mut reader = ParquetMetaDataReader::new();
+        match reader.try_parse_sized(&tail, size).and_then(|()| reader.finish()) {
+            Ok(footer) => return Ok(u64::try_from(footer.file_metadata().num_rows()).unwrap_or_default()),
+            Err(ParquetError::NeedMoreData(needed)) if (needed as u64) > wanted && (needed as u64) <= size => {
+                wanted = needed as u64;
+            }
+            Err(source) => return Err(LakeError::Query(DataFusionError::ParquetError(Box::new(source)))),
+        }
+    }
 }
 
 fn addressed(columns: &Schema) -> TableSchema {

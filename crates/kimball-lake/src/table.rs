@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::prelude::SessionContext;
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::{Action, StructType};
 use deltalake::operations::create::CreateBuilder;
@@ -198,6 +200,16 @@ impl LakeTable {
         self.inner.table_provider().await.map_err(LakeError::Query)
     }
 
+    /// The rows for which an SQL condition holds, in memory: for small tables.
+    ///
+    /// # Errors
+    /// [`LakeError::Query`] when the condition does not plan or rows cannot be read.
+    pub async fn read(&self, condition: &str) -> Result<Vec<RecordBatch>, LakeError> {
+        let session = SessionContext::new();
+        session.register_table("t", self.rows().await?)?;
+        Ok(session.sql(&format!("SELECT * FROM t WHERE {condition}")).await?.collect().await?)
+    }
+
     /// The data files of the pinned version whose partition values are all as given.
     ///
     /// # Errors
@@ -216,6 +228,30 @@ impl LakeTable {
             })
         });
         Ok(chosen.map(DataFile::of_view).collect())
+    }
+
+    /// The newest version whose commit carries this `userMetadata`; `None` when there is none since
+    /// `since`, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when a log entry cannot be read.
+    pub async fn commit_with_metadata(&self, user_metadata: &str, since: i64) -> Result<Option<i64>, LakeError> {
+        for version in (0..=self.version()).rev() {
+            let actions = self.actions_of(version).await?;
+            let commit = actions.iter().find_map(|action| match action {
+                Action::CommitInfo(commit) => Some(commit),
+                _ => None,
+            });
+            let Some(commit) = commit else { continue };
+            let written = commit.user_metadata.as_deref();
+            if written.or_else(|| commit.info.get("userMetadata")?.as_str()) == Some(user_metadata) {
+                return Ok(Some(version));
+            }
+            if commit.timestamp.is_some_and(|time| time < since) {
+                return Ok(None);
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) fn snapshot(&self) -> Result<&deltalake::table::state::DeltaTableState, LakeError> {

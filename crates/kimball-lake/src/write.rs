@@ -37,6 +37,16 @@ impl DataFile {
         }
     }
 
+    /// The file's value of a partition column.
+    pub fn partition_value(&self, column: &str) -> Option<&str> {
+        self.0.partition_values.get(column)?.as_deref()
+    }
+
+    /// Where the file lies in its table; no two files of a table share it.
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         u64::try_from(self.0.size).unwrap_or_default()

@@ -101,11 +101,13 @@ pub use kimball_config::{
     LoadOutcome, LoadRequest, Location, Pipeline, Problem, ProblemSeverity, Project, TableName, Target,
     load_project,
 };
+pub use kimball_control::ControlRow;
 pub use kimball_executor::{
     Banner, CancelToken, DryRun, EVENT_SCHEMA, Event, EventKind, EventReceiver, ExecutionSummary,
     ExecutorError, FailurePolicy, Foresight, Heading, OnBusy, Orchestrator, PipelineError, PipelineExecutor,
     PipelineExecutorBuilder, PipelinePreview, PipelineResult, PipelineStatus, PreviewMode, ProjectWarning,
-    RunId, SelectionError, Selector, Settings, SettingsBuilder, SettingsError, SourceVersions, counted,
+    RunId, SelectionError, Selector, Settings, SettingsBuilder, SettingsError, SourceVersions, control_rows,
+    control_rows_async, counted,
 };
 pub use kimball_plan::{
     Dependency, ExternalTable, Place, Plan, PlanProblem, PlanWarning, PlannedPipeline, Reason, Wave,

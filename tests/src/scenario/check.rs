@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Result, TestkitError};
 use crate::foreign_reader::{self, Rows};
 use crate::project_run::{PipelineOutcome, RunOutcome};
-use crate::scenario::format::{LogExpect, PipelineExpect, Step, TableExpect};
+use crate::scenario::format::{ABSENT, LogExpect, PipelineExpect, Step, TableExpect};
 use crate::scenario::matching::{self, Symbols};
 use crate::text_table::TextTable;
 
@@ -134,17 +134,14 @@ async fn check_table(
     warehouse: &Path,
     symbols: &mut Symbols,
 ) -> Result<Option<Problem>> {
-    let (text, defaults) = match expect {
-        TableExpect::Rows(text) => (text, false),
-        TableExpect::Table(settings) => (&settings.rows, settings.defaults),
-    };
     let actual = foreign_reader::read_table(warehouse, table).await?;
-    if text.trim() == "absent" {
+    if expect.rows().trim() == ABSENT {
         return Ok(actual.map(|_| "the table exists".to_owned()));
     }
     let Some(actual) = actual else { return Ok(Some("there is no such table".to_owned())) };
-    let actual = if defaults { actual } else { actual.without(DEFAULT_MEMBER.0, DEFAULT_MEMBER.1) };
-    matching::difference(&TextTable::parse(text)?, &actual, symbols)
+    let actual =
+        if expect.with_defaults() { actual } else { actual.without(DEFAULT_MEMBER.0, DEFAULT_MEMBER.1) };
+    matching::difference(&TextTable::parse(expect.rows())?, &actual, symbols)
 }
 
 async fn check_feed(

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::{Result, TestkitError};
+use crate::text_table::TextTable;
+
+/// In place of the rows of a table: it must not exist.
+pub const ABSENT: &str = "absent";
 
 /// A rule, what exercises it and what it demands.
 #[derive(Debug, Clone, Deserialize)]
@@ -300,7 +304,30 @@ impl Step {
                 }
             }
         }
+        let tables = self.tables.iter().map(|(table, expect)| (table.as_str(), expect.rows()));
+        let feeds = self.feed.iter().map(|(table, rows)| (table.as_str(), rows.as_str()));
+        let control = self.control.iter().map(|rows| ("control", rows.as_str()));
+        for (table, rows) in tables.chain(feeds).chain(control) {
+            if rows.trim() != ABSENT {
+                TextTable::parse(rows).map_err(|error| format!("{table}: {error}"))?;
+            }
+        }
         Ok(())
+    }
+}
+
+impl TableExpect {
+    /// The rows as written, or [`ABSENT`].
+    pub fn rows(&self) -> &str {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::Table(table) => &table.rows,
+        }
+    }
+
+    /// Whether the default members are among them.
+    pub fn with_defaults(&self) -> bool {
+        matches!(self, Self::Table(table) if table.defaults)
     }
 }
 
@@ -323,3 +350,6 @@ impl WriteOp {
 fn yes() -> bool {
     true
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,4 +7,4 @@ pub mod prepare;
 pub mod runner;
 
 pub use format::Scenario;
-pub use runner::{Failure, find_scenarios, run_all, run_file};
+pub use runner::{FailedFolder, Failure, find_scenarios, run_all, run_file};

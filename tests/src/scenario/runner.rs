@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,8 +20,15 @@ use crate::scenario::prepare::Workspace;
 /// Workers a wave where a scenario does not say.
 const WORKERS: usize = 2;
 
-/// Set to any value, it keeps the folder of a scenario that fails.
-const KEEP_VARIABLE: &str = "KIMBALL_KEEP_SCENARIOS";
+/// What becomes of the folder of a scenario that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FailedFolder {
+    /// It is deleted, as always.
+    #[default]
+    Delete,
+    /// It stays, and the failure says where.
+    Keep,
+}
 
 /// A scenario that does not hold, or could not be carried out.
 #[derive(Debug)]
@@ -32,6 +40,27 @@ pub struct Failure {
     step: Option<(usize, String)>,
     problems: Vec<Problem>,
     kept: Option<PathBuf>,
+}
+
+impl Failure {
+    /// A failure of `path` that nothing is known of yet.
+    fn of(path: &Path) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            name: String::new(),
+            rule: Vec::new(),
+            step: None,
+            problems: Vec::new(),
+            kept: None,
+        }
+    }
+
+    fn panicked(path: &Path) -> Self {
+        Self {
+            problems: vec!["the scenario panicked; its message stands above".to_owned()],
+            ..Self::of(path)
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -83,6 +112,7 @@ pub fn find_scenarios(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 pub fn run_all(
     paths: &[PathBuf],
     threads: usize,
+    folder: FailedFolder,
     done: impl Fn(&Path, Option<&Failure>) + Sync,
 ) -> Vec<Failure> {
     let next = AtomicUsize::new(0);
@@ -91,7 +121,9 @@ pub fn run_all(
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let failure = run_file(path).err();
+                    // One scenario that panics must not hide what became of the others.
+                    let outcome = catch_unwind(|| run_file(path, folder));
+                    let failure = outcome.unwrap_or_else(|_| Err(Box::new(Failure::panicked(path)))).err();
                     done(path, failure.as_deref());
                     if let (Some(failure), Ok(mut failures)) = (failure, failures.lock()) {
                         failures.push(*failure);
@@ -109,15 +141,8 @@ pub fn run_all(
 ///
 /// # Errors
 /// The failure, when it does not hold or cannot be carried out.
-pub fn run_file(path: &Path) -> std::result::Result<(), Box<Failure>> {
-    let mut failure = Failure {
-        path: path.to_path_buf(),
-        name: String::new(),
-        rule: Vec::new(),
-        step: None,
-        problems: Vec::new(),
-        kept: None,
-    };
+pub fn run_file(path: &Path, folder: FailedFolder) -> std::result::Result<(), Box<Failure>> {
+    let mut failure = Failure::of(path);
     let scenario = match Scenario::load(path) {
         Ok(scenario) => scenario,
         Err(error) => {
@@ -127,14 +152,14 @@ pub fn run_file(path: &Path) -> std::result::Result<(), Box<Failure>> {
     };
     failure.name.clone_from(&scenario.name);
     failure.rule.clone_from(&scenario.rule);
-    if let Err(error) = run_steps(&scenario, &mut failure) {
+    if let Err(error) = run_steps(&scenario, folder, &mut failure) {
         failure.problems.push(error.to_string());
     }
     if failure.problems.is_empty() { Ok(()) } else { Err(Box::new(failure)) }
 }
 
 /// Runs step after step until one has problems, which are left in `failure`.
-fn run_steps(scenario: &Scenario, failure: &mut Failure) -> Result<()> {
+fn run_steps(scenario: &Scenario, folder: FailedFolder, failure: &mut Failure) -> Result<()> {
     let runtime = Runtime::new().map_err(TestkitError::io("tokio runtime"))?;
     let mut workspace = runtime.block_on(Workspace::create(scenario))?;
     let mut symbols = Symbols::new();
@@ -145,7 +170,7 @@ fn run_steps(scenario: &Scenario, failure: &mut Failure) -> Result<()> {
             Err(error) => failure.problems.push(error.to_string()),
         }
         if !failure.problems.is_empty() {
-            if std::env::var_os(KEEP_VARIABLE).is_some() {
+            if folder == FailedFolder::Keep {
                 failure.kept = Some(workspace.keep());
             }
             return Ok(());
@@ -187,4 +212,41 @@ fn run_request(args: &RunArgs, workspace: &mut Workspace) -> Result<RunRequest> 
         on_failure: if args.keep_going { OnFailure::KeepGoing } else { OnFailure::Stop },
         workers: args.workers.unwrap_or(WORKERS),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_the_file_the_rule_the_step_and_the_difference() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wrong.yaml");
+        let text = "name: n\nrule: [semantics 1]\nconfigs: {}\nsources: {silver.a: id bigint}\nsteps:\n  \
+                    - {why: w, write: {silver.a: [{insert: \"id\\n1\"}]}, tables: {silver.a: \"id\\n2\"}}\n";
+        fs::write(&path, text).unwrap();
+        let told = run_file(&path, FailedFolder::Delete).unwrap_err().to_string();
+        let lines =
+            ["  n [semantics 1]", "  step 1: w", "  • silver.a:", "        id", "      - 2", "      + 1", ""];
+        assert_eq!(told, format!("✗ {}\n{}", path.display(), lines.join("\n")));
+    }
+
+    #[test]
+    fn scenarios_are_found_below_folders_and_nowhere_is_an_error() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let found = find_scenarios(&[root.join("history"), root.join("history")]).unwrap();
+        assert!(found.iter().all(|path| path.extension().is_some_and(|extension| extension == "yaml")));
+        assert!(found.len() > 10);
+        assert!(find_scenarios(&[root.join("nowhere")]).is_err());
+    }
+
+    #[test]
+    fn every_scenario_file_can_be_read() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        for path in find_scenarios(&[root]).unwrap() {
+            Scenario::load(&path).unwrap();
+        }
+    }
 }

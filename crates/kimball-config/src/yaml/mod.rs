@@ -4,4 +4,4 @@ mod node;
 mod parse;
 
 pub(crate) use node::{Entry, Node, Scalar, ScalarStyle, Value};
-pub(crate) use parse::{YamlError, parse};
+pub(crate) use parse::parse;

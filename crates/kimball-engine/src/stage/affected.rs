@@ -28,6 +28,9 @@ impl Step<'_> {
                 parts.push(self.keys_touched_by(source, count).await?);
             }
         }
+        if parts.is_empty() {
+            return Ok((self.nothing().await?, Arrival::Recomputed));
+        }
         let session = self.input.runtime.session(self.input.clock);
         let mut tables = Vec::new();
         for (number, part) in parts.iter().enumerate() {
@@ -43,6 +46,15 @@ impl Step<'_> {
         let affected =
             Spool::fill(query(&session, &grouped).await?.execute_stream().await?, Numbering::Plain).await?;
         Ok((self.recompute(&affected).await?, Arrival::Recomputed))
+    }
+
+    /// No rows, with the columns that staged rows have.
+    async fn nothing(&self) -> Result<Spool, EngineError> {
+        let session = self.input.runtime.session(self.input.clock);
+        self.binder.bind_all(&session, &vec![std::sync::Arc::default(); self.counts.len()]).await?;
+        let plan = self.binder.plan(&session).await?;
+        let frame = self.conform(DataFrame::new(session.state(), plan))?;
+        numbered(super::with_change(frame, 0, 0)?.limit(0, Some(0))?).await
     }
 
     /// The keys of output rows in which a changed row of `source` takes part, with the change's time.

@@ -8,14 +8,13 @@ use arrow::datatypes::Schema;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
-use kimball_config::Source;
 use kimball_lake::{CHANGE_TYPE, COMMIT_TIMESTAMP, COMMIT_VERSION, LakeError};
 
 use super::counted::Counted;
-use super::sql::Transformation;
+use super::sql::{Relation, Transformation};
 use super::{Numbering, QueryKind, Spool, StageInput};
 use crate::EngineError;
-use crate::columns::{OP, TIME, VERSION, equal_keys, listed, quoted};
+use crate::columns::{OP, TIME, VERSION, equal_keys, listed};
 use crate::session::{EngineRuntime, query};
 use crate::source::{PinnedRows, PinnedSource, Reading};
 
@@ -43,15 +42,19 @@ impl<'a> Binder<'a> {
             .iter()
             .flat_map(|table| table.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>())
             .collect();
-        let configured: Vec<Source> = input.sources.iter().map(|source| source.source.clone()).collect();
+        let relations: Vec<Relation> = input
+            .sources
+            .iter()
+            .map(|pinned| Relation { alias: pinned.source.alias.clone(), name: pinned.source.name.clone() })
+            .collect();
         let sql = match &input.pipeline.transformation {
             Some(transformation) => transformation.sql.clone(),
-            None => match configured.as_slice() {
+            None => match relations.as_slice() {
                 [only] => format!("SELECT * FROM `{}`", only.alias.replace('`', "``")),
                 _ => return Err(EngineError::Config("two or more sources need a transformation_sql".to_owned())),
             },
         };
-        let transformation = Transformation::resolve(&session, &sql, &configured, &columns)?;
+        let transformation = Transformation::resolve(&session, &sql, &relations, &columns)?;
         Ok(Self { runtime: input.runtime, clock: input.clock, sources: input.sources, tables, transformation })
     }
 
@@ -224,11 +227,6 @@ pub(super) async fn commit_micros(source: &PinnedSource) -> Result<i64, EngineEr
 }
 
 /// A table reference whose parts are not read from the name.
-pub(super) fn table_name(name: &str) -> datafusion::sql::TableReference {
-    datafusion::sql::TableReference::bare(name.to_owned())
-}
-
-/// A table name inside SQL.
-pub(super) fn table_sql(name: &str) -> String {
-    quoted(name)
+pub(super) fn table_name(name: &str) -> datafusion::common::TableReference {
+    datafusion::common::TableReference::bare(name.to_owned())
 }

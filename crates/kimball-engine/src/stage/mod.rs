@@ -21,6 +21,7 @@ use kimball_config::{CdcStrategy, Pipeline, TableKind};
 
 pub(crate) use self::rowwise::QueryKind;
 pub(crate) use self::spool::{Numbering, Spool};
+pub(crate) use self::sql::{Relation, Transformation};
 
 use crate::EngineError;
 use crate::columns::{OP, TIME, VERSION};
@@ -96,6 +97,8 @@ pub(crate) struct StageInput<'a> {
     pub(crate) existing: Option<&'a Schema>,
     /// Whether the target holds loaded rows.
     pub(crate) has_rows: bool,
+    /// Whether the configuration changed meaning, so that snapshots are processed again (semantics 9).
+    pub(crate) reprocess: bool,
 }
 
 /// How a batch of this pipeline would get its rows.
@@ -119,7 +122,7 @@ fn decide(input: &StageInput<'_>, kind: QueryKind) -> Result<Approach, EngineErr
     if feeds().all(|(source, reading)| source.watermark.is_none() && *reading == Reading::Whole) {
         return Ok(if input.has_rows { Approach::Reconcile } else { Approach::FirstLoad });
     }
-    let snapshot_moved = input.sources.iter().any(|source| !source.is_feed() && source.moved());
+    let snapshot_moved = input.sources.iter().any(|source| !source.is_feed() && (source.moved() || input.reprocess));
     let new_feed = feeds().any(|(_, reading)| *reading == Reading::Whole);
     Ok(match kind {
         _ if snapshot_moved || new_feed => Approach::WholeDiff,

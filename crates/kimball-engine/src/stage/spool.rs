@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::ipc::writer::FileWriter;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::{ArrowReadOptions, SessionContext};
+use datafusion::execution::options::ArrowReadOptions;
+use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use tempfile::NamedTempFile;
 

@@ -12,9 +12,15 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement, TableAlias, TableFactor, VisitMut,
     VisitorMut,
 };
-use kimball_config::Source;
 
 use crate::EngineError;
+
+/// A relation that a query may read: its name in the session, and the other name it goes by.
+#[derive(Debug, Clone)]
+pub(crate) struct Relation {
+    pub(crate) alias: String,
+    pub(crate) name: String,
+}
 
 /// A transformation whose relations are aliases of sources and whose columns have their real names.
 #[derive(Debug, Clone)]
@@ -31,7 +37,7 @@ impl Transformation {
     pub(crate) fn resolve(
         session: &SessionContext,
         sql: &str,
-        sources: &[Source],
+        relations: &[Relation],
         columns: &BTreeSet<String>,
     ) -> Result<Self, EngineError> {
         let parsed = session
@@ -46,9 +52,10 @@ impl Transformation {
             }
         };
         let mut names = Names::collect(&mut statement, columns);
-        let mut relations = Relations { sources, common_tables: std::mem::take(&mut names.common_tables) };
-        if let ControlFlow::Break(relation) = statement.visit(&mut relations) {
-            let known = sources.iter().map(|source| source.alias.as_str()).collect::<Vec<_>>().join(", ");
+        let common_tables = std::mem::take(&mut names.common_tables);
+        let mut replaced = Relations { known: relations, common_tables };
+        if let ControlFlow::Break(relation) = statement.visit(&mut replaced) {
+            let known = relations.iter().map(|known| known.alias.as_str()).collect::<Vec<_>>().join(", ");
             return Err(EngineError::UnknownRelation { relation, sources: known });
         }
         let _: ControlFlow<()> = statement.visit(&mut names);
@@ -70,7 +77,7 @@ impl Transformation {
 
 /// Replaces each relation by the alias of the source it means; breaks with the first unknown one.
 struct Relations<'a> {
-    sources: &'a [Source],
+    known: &'a [Relation],
     common_tables: BTreeSet<String>,
 }
 
@@ -89,8 +96,8 @@ impl VisitorMut for Relations<'_> {
         if parts.len() == 1 && self.common_tables.contains(&written.to_lowercase()) {
             return ControlFlow::Continue(());
         }
-        let meant = self.sources.iter().find(|source| {
-            source.alias.eq_ignore_ascii_case(&written) || source.name.eq_ignore_ascii_case(&written)
+        let meant = self.known.iter().find(|known| {
+            known.alias.eq_ignore_ascii_case(&written) || known.name.eq_ignore_ascii_case(&written)
         });
         let Some(source) = meant else { return ControlFlow::Break(written) };
         if alias.is_none()

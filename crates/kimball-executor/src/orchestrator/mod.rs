@@ -1,43 +1,171 @@
-//! One pipeline, one batch.
+//! One pipeline, one batch: what is read, whether there is anything to do, and the steps of a load.
+
+mod pins;
+mod settle;
+mod steps;
+mod watermarks;
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use kimball_config::{Pipeline, TableName, Target};
-use kimball_retry::FaultKind;
+use kimball_control::{ControlStore, Leases, Owner};
+use kimball_engine::{Batch, EngineRuntime};
+use kimball_lake::{LakeTable, TableId, Warehouse};
+use tokio::sync::OnceCell;
 
+use self::pins::Pins;
 use crate::error::PipelineError;
-use crate::outcome::{PipelineLoad, PipelinePreview};
-use crate::settings::Settings;
+use crate::outcome::{PipelineLoad, PipelinePreview, PreviewMode, SourceVersions};
+use crate::settings::{OnBusy, Settings};
 
-/// What all pipelines of one run share.
+/// What all pipelines of one run share: the warehouse, the control tables, one DataFusion runtime with one
+/// memory pool, the versions that sources are pinned to, and the run's one clock reading.
 #[derive(Debug)]
-pub(crate) struct RunContext {}
+pub(crate) struct RunContext {
+    warehouse: Warehouse,
+    control: ControlStore,
+    leases: Leases,
+    runtime: EngineRuntime,
+    clock: DateTime<Utc>,
+    on_busy: OnBusy,
+    pins: Pins,
+    /// Targets that had a RUNNING row when the run began to look.
+    unsettled: OnceCell<BTreeSet<String>>,
+}
+
+/// A pipeline with everything that its batch reads, at one version each.
+struct Prepared {
+    target: Option<LakeTable>,
+    sources: Vec<kimball_engine::PinnedSource>,
+    dimensions: std::collections::BTreeMap<TableName, LakeTable>,
+    config_changed: bool,
+}
 
 impl RunContext {
+    /// Gets ready for a run that writes the tables `written`. Nothing is read or made yet.
     pub(crate) async fn open(
-        _target: &Target,
-        _settings: &Settings,
-        _run_time: DateTime<Utc>,
+        target: &Target,
+        settings: &Settings,
+        run_time: DateTime<Utc>,
+        written: BTreeSet<TableName>,
     ) -> Result<Self, PipelineError> {
-        Ok(Self {})
+        let warehouse = Warehouse::new(&target.warehouse, &target.storage_options)?;
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Ok(Self {
+            control: ControlStore::new(&warehouse, &target.etl_schema)?,
+            leases: Leases::new(&warehouse, &target.etl_schema, Owner::this_process())?,
+            runtime: EngineRuntime::new(settings.memory_limit(), threads)?,
+            clock: run_time,
+            on_busy: settings.on_busy(),
+            pins: Pins::new(warehouse.clone(), written),
+            unsettled: OnceCell::new(),
+            warehouse,
+        })
     }
 
-    /// Flushes the control store's committer; must be called at the end.
+    /// Must be called at the end. Every control row has been answered for by the load that wrote it, so
+    /// nothing is left to flush.
     pub(crate) async fn close(self) -> Result<(), PipelineError> {
         Ok(())
     }
 
     /// Whether a table exists.
-    pub(crate) async fn table_exists(&self, _table: &TableName) -> Result<bool, PipelineError> {
-        Ok(true)
+    pub(crate) async fn table_exists(&self, table: &TableName) -> Result<bool, PipelineError> {
+        Ok(self.warehouse.open(&table_id(table)?).await?.is_some())
     }
 
     /// What one pipeline would read.
     pub(crate) async fn preview(&self, pipeline: &Pipeline) -> Result<PipelinePreview, PipelineError> {
-        Err(PipelineError::failed(FaultKind::Internal, &pipeline.table, "loading is not built yet"))
+        let prepared = self.prepare(pipeline).await?;
+        let batch = self.batch(pipeline, &prepared, "");
+        let mode = if self.is_up_to_date(pipeline, &prepared, &batch).await? {
+            PreviewMode::UpToDate
+        } else if prepared.sources.iter().all(|source| source.watermark.is_none()) {
+            PreviewMode::FirstLoad
+        } else if prepared.config_changed {
+            PreviewMode::ConfigChanged
+        } else {
+            PreviewMode::Incremental
+        };
+        let approach = batch.approach(prepared.target.as_ref()).await?;
+        Ok(PipelinePreview {
+            mode,
+            query: approach.to_string(),
+            sources: versions(&prepared.sources),
+            notes: Vec::new(),
+        })
     }
 
     /// One attempt at one pipeline.
     pub(crate) async fn load(&self, pipeline: &Pipeline, _attempt: u32) -> Result<PipelineLoad, PipelineError> {
-        Err(PipelineError::failed(FaultKind::Internal, &pipeline.table, "loading is not built yet"))
+        let prepared = self.prepare(pipeline).await?;
+        let batch = self.batch(pipeline, &prepared, "");
+        if self.is_up_to_date(pipeline, &prepared, &batch).await? && !self.is_unsettled(pipeline).await? {
+            return Ok(up_to_date(&prepared));
+        }
+        self.load_under_lease(pipeline).await
     }
+
+    /// Opens the target, pins the sources and the dimensions.
+    async fn prepare(&self, pipeline: &Pipeline) -> Result<Prepared, PipelineError> {
+        let target = self.warehouse.open(&table_id(&pipeline.table)?).await?;
+        let stored = match &target {
+            Some(target) => watermarks::config_fingerprint(target, pipeline).await?,
+            None => None,
+        };
+        let sources = self.pin_sources(pipeline, target.as_ref(), stored.is_some()).await?;
+        let dimensions = self.pins.dimensions(pipeline).await?;
+        let config_changed = stored.is_some_and(|stored| stored != watermarks::fingerprint_of(pipeline));
+        Ok(Prepared { target, sources, dimensions, config_changed })
+    }
+
+    fn batch<'a>(&'a self, pipeline: &'a Pipeline, prepared: &'a Prepared, batch_id: &'a str) -> Batch<'a> {
+        Batch {
+            runtime: &self.runtime,
+            clock: self.clock,
+            batch_id,
+            pipeline,
+            sources: &prepared.sources,
+            dimensions: &prepared.dimensions,
+            reprocess: prepared.config_changed,
+        }
+    }
+
+    /// Semantics 4.9: no new source version, an unchanged configuration, default members present.
+    async fn is_up_to_date(
+        &self,
+        pipeline: &Pipeline,
+        prepared: &Prepared,
+        batch: &Batch<'_>,
+    ) -> Result<bool, PipelineError> {
+        let Some(target) = &prepared.target else { return Ok(false) };
+        if prepared.config_changed || prepared.sources.iter().any(kimball_engine::PinnedSource::moved) {
+            return Ok(false);
+        }
+        if watermarks::config_fingerprint(target, pipeline).await?.is_none() {
+            return Ok(false);
+        }
+        Ok(!batch.lacks_default_members(target).await?)
+    }
+}
+
+fn up_to_date(prepared: &Prepared) -> PipelineLoad {
+    PipelineLoad { up_to_date: true, sources: versions(&prepared.sources), ..PipelineLoad::default() }
+}
+
+/// The versions a batch covers.
+fn versions(sources: &[kimball_engine::PinnedSource]) -> Vec<SourceVersions> {
+    let one = |source: &kimball_engine::PinnedSource| SourceVersions {
+        name: source.source.name.clone(),
+        alias: source.source.alias.clone(),
+        from_version: source.watermark,
+        to_version: Some(source.version()),
+    };
+    sources.iter().map(one).collect()
+}
+
+/// A table's place in the warehouse; the catalog plays no part in it.
+fn table_id(table: &TableName) -> Result<TableId, PipelineError> {
+    Ok(TableId::new(table.schema(), table.table())?)
 }

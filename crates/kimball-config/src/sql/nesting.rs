@@ -1,0 +1,117 @@
+//! A guard against SQL that takes for ever to be found wrong.
+//!
+//! When the parser fails inside constructs such as CASE or CAST, it tries each of them again as a plain name: a
+//! mistake below `n` of them costs 2ⁿ attempts. Their nesting is therefore counted before anything is parsed.
+
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+/// Most constructs of this kind inside each other; a mistake below them is still found in well under a second.
+pub(super) const MAX_RETRIED: usize = 14;
+
+/// An open construct, and how often the parser doubles its work for it.
+enum Open {
+    Bracket(usize),
+    Case(usize),
+    /// INTERVAL before an expression: ends with that expression.
+    Prefix,
+}
+
+impl Open {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Bracket(weight) | Self::Case(weight) => *weight,
+            Self::Prefix => 1,
+        }
+    }
+}
+
+/// Whether the constructs that the parser retries nest too deeply.
+pub(super) fn is_too_deep(tokens: &[TokenWithSpan]) -> bool {
+    let mut open: Vec<Open> = Vec::new();
+    let mut total = 0;
+    // Weight of the keywords directly before the next bracket or CASE.
+    let mut pending = 0;
+    let mut after_interval = false;
+    for token in tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_))) {
+        if std::mem::take(&mut after_interval) && !matches!(token, Token::SingleQuotedString(_)) {
+            open.push(Open::Prefix);
+            total += 1;
+        }
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                open.push(Open::Bracket(pending));
+                total += pending;
+                pending = 0;
+                continue;
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                close(&mut open, &mut total, |frame| matches!(frame, Open::Bracket(_)));
+            }
+            Token::Comma => close_prefixes(&mut open, &mut total),
+            Token::Word(word) => match word.keyword {
+                Keyword::CASE => {
+                    open.push(Open::Case(1 + pending));
+                    total += 1 + pending;
+                }
+                Keyword::END => close(&mut open, &mut total, |frame| matches!(frame, Open::Case(_))),
+                Keyword::INTERVAL => after_interval = true,
+                keyword if weight(keyword) > 0 => {
+                    pending += weight(keyword);
+                    if total + pending > MAX_RETRIED {
+                        return true;
+                    }
+                    continue;
+                }
+                Keyword::NoKeyword => {}
+                _ => close_prefixes(&mut open, &mut total),
+            },
+            _ => {}
+        }
+        pending = 0;
+        if total > MAX_RETRIED {
+            return true;
+        }
+    }
+    total > MAX_RETRIED
+}
+
+fn weight(keyword: Keyword) -> usize {
+    match keyword {
+        Keyword::POSITION => 3,
+        Keyword::ARRAY
+        | Keyword::CAST
+        | Keyword::CEIL
+        | Keyword::CONVERT
+        | Keyword::CURRENT_DATE
+        | Keyword::CURRENT_TIME
+        | Keyword::CURRENT_TIMESTAMP
+        | Keyword::EXISTS
+        | Keyword::EXTRACT
+        | Keyword::FLOOR
+        | Keyword::IN
+        | Keyword::LOCALTIME
+        | Keyword::LOCALTIMESTAMP
+        | Keyword::NOT
+        | Keyword::OVERLAY
+        | Keyword::STRUCT
+        | Keyword::SUBSTR
+        | Keyword::SUBSTRING
+        | Keyword::TRIM
+        | Keyword::TRY_CAST => 1,
+        _ => 0,
+    }
+}
+
+/// Closes the last construct that fits, with everything that is open inside it.
+fn close(open: &mut Vec<Open>, total: &mut usize, fits: impl Fn(&Open) -> bool) {
+    let Some(position) = open.iter().rposition(fits) else { return };
+    *total -= open.drain(position..).map(|frame| frame.weight()).sum::<usize>();
+}
+
+fn close_prefixes(open: &mut Vec<Open>, total: &mut usize) {
+    while let Some(Open::Prefix) = open.last() {
+        open.pop();
+        *total -= 1;
+    }
+}

@@ -1,0 +1,239 @@
+//! `etl_leases`: at most one process at a time writes a table (semantics 9).
+//!
+//! A lease is taken by compare-and-commit on the one row of its target. What really keeps a writer out is the
+//! epoch: it rises with every taking, and a data commit fails when the target's log holds a higher one.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono::{DateTime, TimeDelta, Utc};
+use kimball_lake::{DataFile, LakeError, TableId, Warehouse};
+use tokio::sync::OnceCell;
+
+use crate::committer::{Change, Committer, Target, Written};
+use crate::row::Columns;
+use crate::store::create_if_absent;
+use crate::{ControlError, Liveness, Owner};
+
+const PARTITIONS: &[&str] = &["target_table"];
+
+/// A holder on another machine that has given no sign of life for this long is taken for dead: the last
+/// resort, and harmless even if wrong, as its epoch is fenced off.
+const EXPIRY: TimeDelta = TimeDelta::minutes(15);
+
+/// The leases of a warehouse.
+#[derive(Debug)]
+pub struct Leases {
+    warehouse: Warehouse,
+    table: TableId,
+    owner: Owner,
+    committer: OnceCell<Committer>,
+}
+
+/// The right to write one table.
+#[derive(Debug)]
+pub struct Lease {
+    target_table: String,
+    epoch: i64,
+    inherited: bool,
+    files: Vec<DataFile>,
+}
+
+/// How an attempt to take a lease ended.
+#[derive(Debug)]
+pub enum LeaseAttempt {
+    /// It is ours.
+    Taken(Lease),
+    /// A living process has it.
+    Busy(Owner),
+}
+
+impl Lease {
+    /// Rises with every taking; to be committed with the data.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// Whether the one before died with the lease in its hand: its batch has to be settled first.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited
+    }
+}
+
+struct Held {
+    owner: Option<Owner>,
+    epoch: i64,
+    heartbeat_at: Option<DateTime<Utc>>,
+}
+
+impl Leases {
+    /// The leases of `etl_schema` as seen by `owner`.
+    ///
+    /// # Errors
+    /// [`LakeError::InvalidName`] when the schema is no plain folder name.
+    pub fn new(warehouse: &Warehouse, etl_schema: &str, owner: Owner) -> Result<Self, LakeError> {
+        let table = TableId::new(etl_schema, "etl_leases")?;
+        Ok(Self { warehouse: warehouse.clone(), table, owner, committer: OnceCell::new() })
+    }
+
+    /// Takes the lease on a table if nobody alive has it.
+    ///
+    /// # Errors
+    /// Read and write failures.
+    pub async fn take(&self, target_table: &str, now: DateTime<Utc>) -> Result<LeaseAttempt, ControlError> {
+        let committer = self.committer().await?;
+        loop {
+            let (files, held) = self.read(target_table).await?;
+            if let Some(owner) = held.as_ref().and_then(|held| living(held, now)) {
+                return Ok(LeaseAttempt::Busy(owner));
+            }
+            let inherited = held.as_ref().is_some_and(|held| held.owner.is_some());
+            let epoch = held.map_or(0, |held| held.epoch) + 1;
+            let change = Change {
+                rows: self.row(target_table, Some(&self.owner), epoch, now)?,
+                removed: files,
+                partitions: vec![vec![target_table.to_owned()]],
+                exclusive: true,
+            };
+            if let Written::Committed(files) = committer.commit(change).await? {
+                let target_table = target_table.to_owned();
+                return Ok(LeaseAttempt::Taken(Lease { target_table, epoch, inherited, files }));
+            }
+        }
+    }
+
+    /// Gives a lease back. That somebody else has taken it meanwhile is no error.
+    ///
+    /// # Errors
+    /// Write failures.
+    pub async fn release(&self, lease: Lease, now: DateTime<Utc>) -> Result<(), ControlError> {
+        self.replace(&lease, None, now).await.map(|_| ())
+    }
+
+    /// Gives a sign of life; the lease is lost when `None` comes back.
+    ///
+    /// # Errors
+    /// Write failures.
+    pub async fn renew(&self, lease: Lease, now: DateTime<Utc>) -> Result<Option<Lease>, ControlError> {
+        let files = self.replace(&lease, Some(&self.owner), now).await?;
+        Ok(files.map(|files| Lease { files, ..lease }))
+    }
+
+    /// Whether a living process has the lease on a table.
+    ///
+    /// # Errors
+    /// Read failures.
+    pub async fn is_held(&self, target_table: &str, now: DateTime<Utc>) -> Result<bool, ControlError> {
+        let (_, held) = self.read(target_table).await?;
+        Ok(held.as_ref().and_then(|held| living(held, now)).is_some())
+    }
+
+    async fn replace(
+        &self,
+        lease: &Lease,
+        owner: Option<&Owner>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Vec<DataFile>>, ControlError> {
+        let change = Change {
+            rows: self.row(&lease.target_table, owner, lease.epoch, now)?,
+            removed: lease.files.clone(),
+            partitions: vec![vec![lease.target_table.clone()]],
+            exclusive: true,
+        };
+        match self.committer().await?.commit(change).await? {
+            Written::Committed(files) => Ok(Some(files)),
+            Written::Stale => Ok(None),
+        }
+    }
+
+    async fn read(&self, target_table: &str) -> Result<(Vec<DataFile>, Option<Held>), ControlError> {
+        let Some(table) = self.warehouse.open(&self.table).await? else { return Ok((Vec::new(), None)) };
+        let files = table.files_of_partition(&[("target_table", target_table)]).await?;
+        let condition = format!("target_table = '{}'", target_table.replace('\'', "''"));
+        let batches = table.read(&condition).await?;
+        let held = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| self.held(batch)).transpose()?;
+        Ok((files, held))
+    }
+
+    fn held(&self, batch: &RecordBatch) -> Result<Held, ControlError> {
+        let columns = Columns { batch };
+        let read = || -> Result<Held, arrow::error::ArrowError> {
+            let owner = match columns.text("host", 0)? {
+                Some(host) => Some(Owner {
+                    host,
+                    boot_id: columns.text("boot_id", 0)?.unwrap_or_default(),
+                    pid: columns.number("pid", 0)?.unwrap_or_default(),
+                    process_start: columns.number("process_start", 0)?.unwrap_or_default(),
+                }),
+                None => None,
+            };
+            let epoch = columns.number("epoch", 0)?.unwrap_or_default();
+            Ok(Held { owner, epoch, heartbeat_at: columns.time("heartbeat_at", 0)? })
+        };
+        read().map_err(|source| ControlError::Columns { table: self.table.to_string(), source })
+    }
+
+    fn row(
+        &self,
+        target_table: &str,
+        owner: Option<&Owner>,
+        epoch: i64,
+        now: DateTime<Utc>,
+    ) -> Result<RecordBatch, ControlError> {
+        let text = |value: Option<&str>| Arc::new(StringArray::from(vec![value])) as Arc<dyn Array>;
+        let number = |value: Option<i64>| Arc::new(Int64Array::from(vec![value])) as Arc<dyn Array>;
+        let heartbeat = TimestampMicrosecondArray::from(vec![now.timestamp_micros()]).with_timezone("UTC");
+        RecordBatch::try_new(
+            lease_schema(),
+            vec![
+                text(Some(target_table)),
+                text(owner.map(|owner| owner.host.as_str())),
+                text(owner.map(|owner| owner.boot_id.as_str())),
+                number(owner.map(|owner| owner.pid)),
+                number(owner.map(|owner| owner.process_start)),
+                number(Some(epoch)),
+                Arc::new(heartbeat),
+            ],
+        )
+        .map_err(|source| ControlError::Columns { table: self.table.to_string(), source })
+    }
+
+    async fn committer(&self) -> Result<&Committer, ControlError> {
+        self.committer
+            .get_or_try_init(async || {
+                create_if_absent(&self.warehouse, &self.table, &lease_schema(), PARTITIONS).await?;
+                Ok(Committer::start(Target {
+                    warehouse: self.warehouse.clone(),
+                    table: self.table.clone(),
+                    partition_columns: PARTITIONS,
+                }))
+            })
+            .await
+    }
+}
+
+/// The holder, unless it is dead for certain or, on another machine, silent for too long.
+fn living(held: &Held, now: DateTime<Utc>) -> Option<Owner> {
+    let owner = held.owner.clone()?;
+    match owner.liveness() {
+        Liveness::Alive => Some(owner),
+        Liveness::Dead => None,
+        Liveness::Unknown => {
+            let silent = held.heartbeat_at.is_none_or(|heartbeat| now - heartbeat > EXPIRY);
+            (!silent).then_some(owner)
+        }
+    }
+}
+
+fn lease_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("target_table", DataType::Utf8, false),
+        Field::new("host", DataType::Utf8, true),
+        Field::new("boot_id", DataType::Utf8, true),
+        Field::new("pid", DataType::Int64, true),
+        Field::new("process_start", DataType::Int64, true),
+        Field::new("epoch", DataType::Int64, false),
+        Field::new("heartbeat_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+    ]))
+}

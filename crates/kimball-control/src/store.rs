@@ -1,0 +1,274 @@
+//! `etl_control`: one row a batch and source, RUNNING when it starts, ended in place.
+
+use arrow::datatypes::Schema;
+use chrono::{DateTime, Utc};
+use kimball_lake::{DataFile, LakeError, LakeTable, NewTable, TableId, Warehouse};
+use tokio::sync::OnceCell;
+
+use crate::committer::{Change, Committer, Target, Written};
+use crate::row::{control_schema, of_batches, to_batch};
+use crate::{BatchState, BatchStatus, ControlError, ControlRow, Transition};
+
+const PARTITIONS: &[&str] = &["target_table", "source_table"];
+/// Characters of an error message that are kept.
+const MESSAGE_CHARS: usize = 4_000;
+
+/// The control table of a warehouse.
+#[derive(Debug)]
+pub struct ControlStore {
+    warehouse: Warehouse,
+    table: TableId,
+    committer: OnceCell<Committer>,
+}
+
+/// A source of a batch and how far it was read.
+#[derive(Debug, Clone)]
+pub struct SourceProgress {
+    /// As it stands in `source_table`.
+    pub source_table: String,
+    /// The watermark before the batch, or the version it read up to.
+    pub version: Option<i64>,
+    /// Rows read; 0 while the batch runs.
+    pub rows_read: u64,
+}
+
+/// What is known when a batch begins.
+#[derive(Debug, Clone)]
+pub struct BatchStart {
+    /// The batch.
+    pub batch_id: String,
+    /// The table it writes.
+    pub target_table: String,
+    /// Its sources with their watermarks.
+    pub sources: Vec<SourceProgress>,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone)]
+pub struct BatchEnd {
+    /// Success, failure, or one of the two found out by another process.
+    pub event: Transition,
+    /// When.
+    pub completed_at: DateTime<Utc>,
+    /// Sources with the versions read, for a success; else the watermarks stay.
+    pub sources: Vec<SourceProgress>,
+    /// Rows that the target gained or that changed.
+    pub rows_written: u64,
+    /// What went wrong, class first.
+    pub error_message: Option<String>,
+}
+
+/// A batch whose rows say RUNNING.
+#[derive(Debug)]
+pub struct RunningBatch {
+    rows: Vec<ControlRow>,
+    files: Vec<DataFile>,
+}
+
+impl RunningBatch {
+    /// The batch.
+    pub fn batch_id(&self) -> &str {
+        self.rows.first().and_then(|row| row.batch_id.as_deref()).unwrap_or_default()
+    }
+}
+
+impl ControlStore {
+    /// The control table of `etl_schema`; nothing is read or made before it is needed.
+    ///
+    /// # Errors
+    /// [`LakeError::InvalidName`] when the schema is no plain folder name.
+    pub fn new(warehouse: &Warehouse, etl_schema: &str) -> Result<Self, LakeError> {
+        let table = TableId::new(etl_schema, "etl_control")?;
+        Ok(Self { warehouse: warehouse.clone(), table, committer: OnceCell::new() })
+    }
+
+    /// All rows; none before the first batch.
+    ///
+    /// # Errors
+    /// Read failures.
+    pub async fn rows(&self) -> Result<Vec<ControlRow>, ControlError> {
+        self.rows_where("true").await
+    }
+
+    /// Rows of batches that have begun and not ended.
+    ///
+    /// # Errors
+    /// Read failures.
+    pub async fn running(&self) -> Result<Vec<ControlRow>, ControlError> {
+        self.rows_where("batch_status = 'RUNNING'").await
+    }
+
+    /// Writes a RUNNING row for every source of a batch.
+    ///
+    /// # Errors
+    /// Write failures.
+    pub async fn begin(&self, start: BatchStart) -> Result<RunningBatch, ControlError> {
+        BatchState::Planned.after(Transition::Begin)?;
+        let rows: Vec<ControlRow> = start
+            .sources
+            .into_iter()
+            .map(|source| ControlRow {
+                target_table: start.target_table.clone(),
+                source_table: source.source_table,
+                last_processed_version: source.version,
+                batch_id: Some(start.batch_id.clone()),
+                batch_started_at: Some(start.started_at),
+                batch_completed_at: None,
+                batch_status: Some(BatchStatus::Running.as_str().to_owned()),
+                rows_read: None,
+                rows_written: None,
+                error_message: None,
+                updated_at: start.started_at,
+            })
+            .collect();
+        let change = Change {
+            rows: self.batch(&rows)?,
+            removed: Vec::new(),
+            partitions: partitions(&rows),
+            exclusive: false,
+        };
+        match self.committer().await?.commit(change).await? {
+            Written::Committed(files) => Ok(RunningBatch { rows, files }),
+            Written::Stale => Err(ControlError::Contention { table: self.table.to_string(), attempts: 1 }),
+        }
+    }
+
+    /// Ends a batch in place.
+    ///
+    /// # Errors
+    /// [`ControlError::Illegal`] when the event cannot end a running batch, write failures.
+    pub async fn finish(&self, running: RunningBatch, end: &BatchEnd) -> Result<(), ControlError> {
+        let rows = ended(&running.rows, end)?;
+        let change = Change {
+            rows: self.batch(&rows)?,
+            removed: running.files,
+            partitions: partitions(&rows),
+            exclusive: false,
+        };
+        match self.committer().await?.commit(change).await? {
+            Written::Committed(_) => Ok(()),
+            Written::Stale => self.rewrite(&running.rows, end).await,
+        }
+    }
+
+    /// Ends a batch of another process: rewrites the rows of this batch wherever they lie now.
+    ///
+    /// # Errors
+    /// As for [`finish`](Self::finish).
+    pub async fn settle(&self, rows: &[ControlRow], end: &BatchEnd) -> Result<(), ControlError> {
+        self.rewrite(rows, end).await
+    }
+
+    async fn rewrite(&self, rows: &[ControlRow], end: &BatchEnd) -> Result<(), ControlError> {
+        for row in rows {
+            while !self.rewrite_partition(row, end).await? {}
+        }
+        Ok(())
+    }
+
+    /// Rewrites the partition of one row; false when somebody else changed it meanwhile.
+    async fn rewrite_partition(&self, row: &ControlRow, end: &BatchEnd) -> Result<bool, ControlError> {
+        let Some(table) = self.warehouse.open(&self.table).await? else { return Ok(true) };
+        let (target, source) = (row.target_table.as_str(), row.source_table.as_str());
+        let files = table.files_of_partition(&[("target_table", target), ("source_table", source)]).await?;
+        let quoted = |text: &str| text.replace('\'', "''");
+        let condition = format!("target_table = '{}' AND source_table = '{}'", quoted(target), quoted(source));
+        let all = of_batches(&table.read(&condition).await?).map_err(|source| self.columns(source))?;
+        let (mine, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|found| found.batch_id == row.batch_id && found.is_running());
+        if mine.is_empty() {
+            return Ok(true);
+        }
+        let mut rows = ended(&mine, end)?;
+        rows.extend(others);
+        let change =
+            Change { rows: self.batch(&rows)?, removed: files, partitions: partitions(&rows), exclusive: true };
+        Ok(matches!(self.committer().await?.commit(change).await?, Written::Committed(_)))
+    }
+
+    async fn rows_where(&self, condition: &str) -> Result<Vec<ControlRow>, ControlError> {
+        match self.warehouse.open(&self.table).await? {
+            Some(table) => of_batches(&table.read(condition).await?).map_err(|source| self.columns(source)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn committer(&self) -> Result<&Committer, ControlError> {
+        self.committer
+            .get_or_try_init(async || {
+                create_if_absent(&self.warehouse, &self.table, &control_schema(), PARTITIONS).await?;
+                Ok(Committer::start(Target {
+                    warehouse: self.warehouse.clone(),
+                    table: self.table.clone(),
+                    partition_columns: PARTITIONS,
+                }))
+            })
+            .await
+    }
+
+    fn batch(&self, rows: &[ControlRow]) -> Result<arrow::array::RecordBatch, ControlError> {
+        to_batch(rows).map_err(|source| self.columns(source))
+    }
+
+    fn columns(&self, source: arrow::error::ArrowError) -> ControlError {
+        ControlError::Columns { table: self.table.to_string(), source }
+    }
+}
+
+/// Makes a support table; somebody else may make it at the same time.
+pub(crate) async fn create_if_absent(
+    warehouse: &Warehouse,
+    table: &TableId,
+    schema: &Schema,
+    partitions: &[&str],
+) -> Result<LakeTable, ControlError> {
+    if let Some(found) = warehouse.open(table).await? {
+        return Ok(found);
+    }
+    let new = NewTable {
+        partition_by: partitions.iter().map(|&column| column.to_owned()).collect(),
+        ..NewTable::default()
+    };
+    match warehouse.create(table, schema, &new).await {
+        Ok(made) => Ok(made),
+        Err(error) => match warehouse.open(table).await? {
+            Some(found) => Ok(found),
+            None => Err(error.into()),
+        },
+    }
+}
+
+fn partitions(rows: &[ControlRow]) -> Vec<Vec<String>> {
+    let mut all: Vec<Vec<String>> =
+        rows.iter().map(|row| vec![row.target_table.clone(), row.source_table.clone()]).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Rows of a running batch as they stand after its end.
+fn ended(rows: &[ControlRow], end: &BatchEnd) -> Result<Vec<ControlRow>, ControlError> {
+    let BatchState::Ended(status) = BatchState::Running.after(end.event)? else {
+        return Err(crate::IllegalTransition { state: BatchState::Running, event: end.event }.into());
+    };
+    let count = |rows: u64| Some(i64::try_from(rows).unwrap_or(i64::MAX));
+    let finish = |row: &ControlRow| {
+        let progress = end.sources.iter().find(|source| source.source_table == row.source_table);
+        ControlRow {
+            last_processed_version: match (status, progress) {
+                (BatchStatus::Success, Some(progress)) => progress.version,
+                _ => row.last_processed_version,
+            },
+            batch_completed_at: Some(end.completed_at),
+            batch_status: Some(status.as_str().to_owned()),
+            rows_read: progress.map_or(row.rows_read, |progress| count(progress.rows_read)),
+            rows_written: count(end.rows_written),
+            error_message: end.error_message.as_ref().map(|text| text.chars().take(MESSAGE_CHARS).collect()),
+            updated_at: end.completed_at,
+            ..row.clone()
+        }
+    };
+    Ok(rows.iter().map(finish).collect())
+}

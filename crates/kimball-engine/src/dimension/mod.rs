@@ -1,0 +1,114 @@
+//! Dimensions: a file a family of types over shared pieces.
+
+mod collisions;
+mod defaults;
+mod type1;
+mod type2;
+
+pub(crate) use defaults::{loaded_rows, missing_defaults};
+
+use std::sync::{Mutex, PoisonError};
+
+use datafusion::prelude::SessionContext;
+use kimball_config::{Dimension, Pipeline, Scd};
+use kimball_lake::LiveRows;
+
+use crate::EngineError;
+use crate::columns::{self as name, literal, listed, qualified, quoted};
+use crate::keys::{key_hash, row_hash};
+use crate::merge::Collector;
+use crate::quality::refuse_any;
+use crate::stage::{Arrival, Spool, Staged};
+
+/// What a dimension's merge works with.
+pub(crate) struct DimensionMerge<'a> {
+    pub(crate) session: &'a SessionContext,
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) dimension: &'a Dimension,
+    pub(crate) staged: &'a Staged,
+    pub(crate) live: &'a LiveRows,
+    pub(crate) has_rows: bool,
+    /// The run's clock reading as an SQL expression.
+    pub(crate) clock: String,
+    pub(crate) batch_id: &'a str,
+    /// Intermediate results, alive as long as the session may read them.
+    pub(crate) kept: Mutex<Vec<Spool>>,
+}
+
+impl DimensionMerge<'_> {
+    /// Merges the staged rows, which `session` holds as `staged`.
+    pub(crate) async fn run(&self, collector: &mut Collector) -> Result<(), EngineError> {
+        self.session.register_udf(row_hash());
+        self.session.register_udf(key_hash("member_key", &self.dimension.natural_keys));
+        self.refuse_null_keys().await?;
+        self.session.register_table("target", std::sync::Arc::new(self.live.clone()))?;
+        match &self.dimension.scd {
+            Scd::Type1 => type1::merge(self, collector).await,
+            Scd::Type2(_) => type2::merge(self, collector).await,
+        }
+    }
+
+    fn keep(&self, spool: Spool) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(spool);
+    }
+
+    fn keys(&self) -> &[String] {
+        &self.dimension.natural_keys
+    }
+
+    fn surrogate_key(&self) -> String {
+        quoted(&self.dimension.surrogate_key)
+    }
+
+    /// The condition for rows that are no default members.
+    fn loaded(&self) -> String {
+        loaded_rows(self.staged.layout.schema.as_ref(), &self.dimension.surrogate_key)
+    }
+
+    /// NULL in a natural key (semantics 4.7).
+    async fn refuse_null_keys(&self) -> Result<(), EngineError> {
+        let null = |key: &String| format!("{} IS NULL", quoted(key));
+        let any = self.keys().iter().map(null).collect::<Vec<_>>().join(" OR ");
+        let shown = listed("", self.keys());
+        let sql = format!("SELECT DISTINCT {shown} FROM staged WHERE {} = 1 AND ({any})", name::OP);
+        refuse_any(self.session, &sql, "a natural key is NULL").await
+    }
+
+    /// Two different rows of one key: in one snapshot, or in one commit (and at one effective time).
+    async fn refuse_ties(&self, hashed: &[String], also: Option<&str>) -> Result<(), EngineError> {
+        let keys = listed("", self.keys());
+        let (group, many, rule) = match self.staged.arrival {
+            Arrival::Changes => (
+                format!("{keys}, {}{}", name::VERSION, also.map(|e| format!(", {e}")).unwrap_or_default()),
+                format!("min(row_hash({h})) <> max(row_hash({h}))", h = listed("", hashed)),
+                "one commit holds different rows of one natural key, and nothing says which is newer",
+            ),
+            _ => (keys.clone(), "count(*) > 1".to_owned(), "a snapshot holds several rows of one natural key"),
+        };
+        let sql = format!(
+            "SELECT DISTINCT {keys} FROM (SELECT {keys} FROM staged WHERE {} = 1 GROUP BY {group} HAVING {many})",
+            name::OP
+        );
+        refuse_any(self.session, &sql, rule).await
+    }
+
+    /// Values of the system columns that a freshly written row of a real member has.
+    fn stamps(&self) -> Vec<(&'static str, String)> {
+        vec![
+            (name::PROCESSED_AT, self.clock.clone()),
+            (name::BATCH_ID, literal(self.batch_id)),
+            (name::IS_SKELETON, "false".to_owned()),
+            (name::MEMBER_STATUS, "'REAL'".to_owned()),
+        ]
+    }
+
+    /// The output columns of the staged rows.
+    fn output(&self) -> Vec<String> {
+        self.staged.layout.output.iter().map(|field| field.name().clone()).collect()
+    }
+}
+
+/// `prefix.a, prefix.b` as arguments of a hash function.
+fn arguments(prefix: &str, columns: &[String]) -> String {
+    columns.iter().map(|column| qualified(prefix, column)).collect::<Vec<_>>().join(", ")
+}

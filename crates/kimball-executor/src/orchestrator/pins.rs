@@ -1,0 +1,133 @@
+//! Which version everybody reads (semantics 8.3): sources that no pipeline of the run writes stay at one
+//! version for the whole run, all other tables are pinned when the reading pipeline starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kimball_config::{CdcStrategy, FileFormat, Pipeline, Source, SourceLocation, TableKind, TableName};
+use kimball_engine::{PinnedRows, PinnedSource};
+use kimball_lake::{FileSource, LakeError, LakeTable, Warehouse};
+use tokio::sync::Mutex;
+
+use super::{RunContext, table_id, watermarks};
+use crate::error::PipelineError;
+
+/// The versions that sources are pinned to.
+#[derive(Debug)]
+pub(super) struct Pins {
+    warehouse: Warehouse,
+    written: BTreeSet<TableName>,
+    tables: Mutex<BTreeMap<String, LakeTable>>,
+}
+
+impl Pins {
+    pub(super) fn new(warehouse: Warehouse, written: BTreeSet<TableName>) -> Self {
+        Self { warehouse, written, tables: Mutex::default() }
+    }
+
+    async fn rows(&self, source: &Source) -> Result<PinnedRows, PipelineError> {
+        Ok(match &source.location {
+            SourceLocation::Table(name) if self.written.contains(name) => {
+                PinnedRows::Table(self.table(name).await?)
+            }
+            SourceLocation::Table(name) => {
+                let mut tables = self.tables.lock().await;
+                let table = match tables.get(&name.to_string()) {
+                    Some(table) => table.clone(),
+                    None => self.table(name).await?,
+                };
+                tables.insert(name.to_string(), table.clone());
+                PinnedRows::Table(table)
+            }
+            SourceLocation::DeltaPath(path) => {
+                let mut tables = self.tables.lock().await;
+                let table = match tables.get(path) {
+                    Some(table) => table.clone(),
+                    None => self.warehouse.open_path(path).await?.ok_or_else(|| LakeError::Missing {
+                        table: source.name.clone(),
+                        location: path.clone(),
+                    })?,
+                };
+                tables.insert(path.clone(), table.clone());
+                PinnedRows::Table(table)
+            }
+            SourceLocation::Files { format, path, options } => {
+                let format = match format {
+                    FileFormat::Csv => kimball_lake::FileFormat::Csv,
+                    FileFormat::Parquet => kimball_lake::FileFormat::Parquet,
+                    FileFormat::Json => kimball_lake::FileFormat::Json,
+                };
+                PinnedRows::Files(FileSource::list(format, path, options)?)
+            }
+        })
+    }
+
+    /// A table of the warehouse at its newest version.
+    async fn table(&self, name: &TableName) -> Result<LakeTable, PipelineError> {
+        let id = table_id(name)?;
+        let missing = || -> Result<LakeError, LakeError> {
+            Ok(LakeError::Missing { table: name.to_string(), location: self.warehouse.locate(&id)?.to_string() })
+        };
+        match self.warehouse.open(&id).await? {
+            Some(table) => Ok(table),
+            None => Err(missing()?.into()),
+        }
+    }
+
+    /// The tables that a fact's foreign keys point at.
+    pub(super) async fn dimensions(&self, pipeline: &Pipeline) -> Result<BTreeMap<TableName, LakeTable>, PipelineError> {
+        let mut found = BTreeMap::new();
+        if let TableKind::Fact(fact) = &pipeline.kind {
+            for name in fact.foreign_keys.iter().filter_map(|key| key.references.as_ref()) {
+                found.insert(name.clone(), self.table(name).await?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl RunContext {
+    /// The sources of a pipeline with their versions and watermarks.
+    ///
+    /// A target that is none of ours takes the watermarks of an existing `etl_control` (semantics 4.10).
+    pub(super) async fn pin_sources(
+        &self,
+        pipeline: &Pipeline,
+        target: Option<&LakeTable>,
+        is_ours: bool,
+    ) -> Result<Vec<PinnedSource>, PipelineError> {
+        let mut sources = Vec::with_capacity(pipeline.sources.len());
+        for source in &pipeline.sources {
+            let rows = self.pins.rows(source).await?;
+            let watermark = match target {
+                Some(target) if is_ours => watermarks::watermark_of(target, pipeline, source).await?,
+                Some(_) if source.strategy != CdcStrategy::Full => self.last_success(pipeline, source).await?,
+                _ => None,
+            };
+            let pinned = PinnedSource { source: source.clone(), rows, watermark };
+            refuse_missing_feed(&pinned)?;
+            sources.push(pinned);
+        }
+        Ok(sources)
+    }
+
+    async fn last_success(&self, pipeline: &Pipeline, source: &Source) -> Result<Option<i64>, PipelineError> {
+        let target = pipeline.table.to_string();
+        let rows = self.control.rows().await?;
+        let ours = rows.into_iter().filter(|row| {
+            row.target_table == target
+                && row.source_table == source.name
+                && row.batch_status.as_deref() == Some("SUCCESS")
+        });
+        Ok(ours.max_by_key(|row| row.batch_completed_at).and_then(|row| row.last_processed_version))
+    }
+}
+
+/// A source without a change feed is refused on the first run (semantics 4.10).
+fn refuse_missing_feed(pinned: &PinnedSource) -> Result<(), PipelineError> {
+    match &pinned.rows {
+        PinnedRows::Table(table) if pinned.source.strategy == CdcStrategy::Cdf && !table.has_change_feed()? => {
+            Err(LakeError::NoChangeFeed { table: pinned.source.name.clone() }.into())
+        }
+        _ => Ok(()),
+    }
+}

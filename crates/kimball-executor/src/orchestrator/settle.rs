@@ -1,0 +1,120 @@
+//! Settling what dead processes left behind, before anything else is done to their table.
+//!
+//! The order matters: the lease is taken first, so that nobody else settles; then the target's log gets the
+//! new epoch, so that the dead batch cannot commit any more even if its process was only thought dead; only
+//! then does the log have the last word on whether it did.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::DateTime;
+use kimball_config::Pipeline;
+use kimball_control::{BatchEnd, ControlRow, SourceProgress, Transition};
+use kimball_lake::{Commit, CommitOutcome, LakeTable};
+use kimball_retry::FaultKind;
+
+use super::{RunContext, table_id};
+use crate::clock;
+use crate::error::PipelineError;
+
+/// Attempts to write the epoch into a log that others keep writing.
+const FENCING_ATTEMPTS: usize = 20;
+
+/// What `userMetadata` of a batch's commit says.
+pub(super) fn batch_metadata(batch_id: &str) -> String {
+    serde_json::json!({ "batch_id": batch_id }).to_string()
+}
+
+impl RunContext {
+    /// Whether a dead process may have left a batch of this pipeline open.
+    pub(super) async fn is_unsettled(&self, pipeline: &Pipeline) -> Result<bool, PipelineError> {
+        let unsettled = self
+            .unsettled
+            .get_or_try_init(async || -> Result<BTreeSet<String>, PipelineError> {
+                Ok(self.control.running().await?.into_iter().map(|row| row.target_table).collect())
+            })
+            .await?;
+        let target = pipeline.table.to_string();
+        Ok(unsettled.contains(&target) && !self.leases.is_held(&target, clock::now()).await?)
+    }
+
+    /// Ends the open batches of this pipeline's table, whose lease is held with `epoch`.
+    pub(super) async fn settle(&self, pipeline: &Pipeline, epoch: i64) -> Result<(), PipelineError> {
+        let target_name = pipeline.table.to_string();
+        let mut open: BTreeMap<String, Vec<ControlRow>> = BTreeMap::new();
+        for row in self.control.running().await?.into_iter().filter(|row| row.target_table == target_name) {
+            open.entry(row.batch_id.clone().unwrap_or_default()).or_default().push(row);
+        }
+        let target = self.fence(pipeline, epoch).await?;
+        for (batch_id, rows) in open {
+            let began = rows.iter().filter_map(|row| row.batch_started_at).min();
+            let committed = match &target {
+                Some(target) => {
+                    // Clocks of two machines may differ; an hour is more than they do.
+                    let since = began.map_or(0, |began: DateTime<_>| began.timestamp_millis() - 3_600_000);
+                    target.commit_with_metadata(&batch_metadata(&batch_id), since).await?
+                }
+                None => None,
+            };
+            let end = self.verdict(pipeline, target.as_ref(), &rows, committed).await?;
+            tracing::info!(target = %target_name, batch_id, ?committed, "settled a batch of a dead process");
+            self.control.settle(&rows, &end).await?;
+        }
+        Ok(())
+    }
+
+    /// Raises the epoch in the target's log.
+    async fn fence(&self, pipeline: &Pipeline, epoch: i64) -> Result<Option<LakeTable>, PipelineError> {
+        for _ in 0..FENCING_ATTEMPTS {
+            let Some(target) = self.warehouse.open(&table_id(&pipeline.table)?).await? else { return Ok(None) };
+            let commit = Commit { lease: Some(epoch), ..Commit::default() };
+            let live = target.live_rows().await?;
+            if let CommitOutcome::Committed { .. } = target.commit(&live, commit).await? {
+                return Ok(Some(target));
+            }
+        }
+        let message = "others keep writing the table's log, so that a dead batch could not be fenced off";
+        Err(PipelineError::failed(FaultKind::Conflict, &pipeline.table, message))
+    }
+
+    async fn verdict(
+        &self,
+        pipeline: &Pipeline,
+        target: Option<&LakeTable>,
+        rows: &[ControlRow],
+        committed: Option<i64>,
+    ) -> Result<BatchEnd, PipelineError> {
+        let completed_at = clock::now();
+        let (Some(target), Some(version)) = (target, committed) else {
+            let message = "CancelledError: the process of this batch ended before its commit; nothing was loaded";
+            return Ok(BatchEnd {
+                event: Transition::SettleUncommitted,
+                completed_at,
+                sources: Vec::new(),
+                rows_written: 0,
+                error_message: Some(message.to_owned()),
+            });
+        };
+        let target = target.at_version(version).await?;
+        let mut sources = Vec::with_capacity(rows.len());
+        for row in rows {
+            let alias = pipeline
+                .sources
+                .iter()
+                .find(|source| {
+                    source.name == row.source_table
+                        || row.source_table == format!("{}#{}", source.name, source.alias)
+                })
+                .map_or(row.source_table.as_str(), |source| source.alias.as_str());
+            let id = super::watermarks::watermark_id(pipeline, alias);
+            let version = target.transaction(&id).await?.or(row.last_processed_version);
+            sources.push(SourceProgress { source_table: row.source_table.clone(), version, rows_read: 0 });
+        }
+        Ok(BatchEnd {
+            event: Transition::SettleCommitted,
+            completed_at,
+            sources,
+            rows_written: 0,
+            error_message: None,
+        })
+    }
+}

@@ -1,0 +1,255 @@
+//! The order of writes of one batch, each with its reason.
+//!
+//! 1. The lease is taken: from here on no other living process writes the table.
+//! 2. What a dead process left is settled, so that the control table never shows two open batches.
+//! 3. A RUNNING row is written for every source, so that a death from here on can be seen.
+//! 4. The table is made, if there is none; empty and without watermarks it means nothing yet.
+//! 5. Data files are written; no version refers to them.
+//! 6. One commit makes rows, removals, watermarks and lease epoch visible. This is the batch.
+//! 7. The control rows are ended. If this is lost, the next run finds the commit in the log.
+//! 8. The lease is given back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kimball_config::Pipeline;
+use kimball_control::{BatchEnd, BatchStart, Lease, LeaseAttempt, RunningBatch, SourceProgress, Transition};
+use kimball_engine::{Batch, ChangeSet, StagedBatch};
+use kimball_lake::{Commit, CommitOutcome, LakeTable, NewTable};
+use kimball_retry::{Classify, FaultKind};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::settle::batch_metadata;
+use super::{Prepared, RunContext, table_id, up_to_date, versions, watermarks};
+use crate::clock;
+use crate::error::PipelineError;
+use crate::outcome::PipelineLoad;
+use crate::settings::OnBusy;
+
+/// How often a batch is computed anew because somebody else committed to its table.
+const RECOMPUTATIONS: usize = 5;
+/// How often a waiting pipeline asks for the lease.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How often the holder of a lease gives a sign of life.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// What a batch came to.
+struct Loaded {
+    rows_read: Vec<u64>,
+    change: ChangeSet,
+    warnings: Vec<String>,
+}
+
+impl RunContext {
+    /// Steps 1 and 8 around all others, with a sign of life in between.
+    pub(super) async fn load_under_lease(&self, pipeline: &Pipeline) -> Result<PipelineLoad, PipelineError> {
+        let lease = self.take_lease(pipeline).await?;
+        let (epoch, inherited) = (lease.epoch(), lease.is_inherited());
+        let mut held = Some(lease);
+        let result = {
+            let mut work = std::pin::pin!(self.load_leased(pipeline, epoch, inherited));
+            let mut beat = interval(HEARTBEAT);
+            beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            beat.tick().await;
+            loop {
+                tokio::select! {
+                    result = &mut work => break result,
+                    _ = beat.tick() => held = self.renew(held.take()).await,
+                }
+            }
+        };
+        if let Some(lease) = held
+            && let Err(error) = self.leases.release(lease, clock::now()).await
+        {
+            // The next process sees that this one has ended; nothing loaded is lost.
+            tracing::warn!(table = %pipeline.table, %error, "the lease could not be given back");
+        }
+        result
+    }
+
+    async fn take_lease(&self, pipeline: &Pipeline) -> Result<Lease, PipelineError> {
+        let target = pipeline.table.to_string();
+        loop {
+            match (self.leases.take(&target, clock::now()).await?, self.on_busy) {
+                (LeaseAttempt::Taken(lease), _) => return Ok(lease),
+                (LeaseAttempt::Busy(_), OnBusy::Wait) => sleep(ASK_EVERY).await,
+                (LeaseAttempt::Busy(owner), OnBusy::Fail) => {
+                    let message = format!(
+                        "process {} on {} is loading this table; wait for it (`--on-busy wait`) or run again later",
+                        owner.pid, owner.host
+                    );
+                    return Err(PipelineError::failed(FaultKind::Busy, &pipeline.table, message));
+                }
+            }
+        }
+    }
+
+    /// A lease that cannot be renewed may be lost; the commit is fenced against that, so the work goes on.
+    async fn renew(&self, lease: Option<Lease>) -> Option<Lease> {
+        match self.leases.renew(lease?, clock::now()).await {
+            Ok(renewed) => renewed,
+            Err(error) => {
+                tracing::warn!(%error, "the lease could not be renewed");
+                None
+            }
+        }
+    }
+
+    async fn load_leased(&self, pipeline: &Pipeline, epoch: i64, inherited: bool) -> Result<PipelineLoad, PipelineError> {
+        if inherited || self.is_marked_open(pipeline) {
+            self.settle(pipeline, epoch).await?;
+        }
+        let prepared = self.prepare(pipeline).await?;
+        let batch_id = clock::new_batch_id();
+        let batch = self.batch(pipeline, &prepared, &batch_id);
+        if self.is_up_to_date(pipeline, &prepared, &batch).await? {
+            return Ok(up_to_date(&prepared));
+        }
+        let running = self.begin(pipeline, &prepared, &batch_id).await?;
+        match self.compute_and_commit(&batch, &prepared, epoch).await {
+            Ok(loaded) => self.succeed(pipeline, &prepared, running, loaded).await,
+            Err(error) => {
+                self.fail(pipeline, running, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the control table showed an open batch when this run first looked.
+    fn is_marked_open(&self, pipeline: &Pipeline) -> bool {
+        self.unsettled.get().is_some_and(|tables| tables.contains(&pipeline.table.to_string()))
+    }
+
+    async fn begin(
+        &self,
+        pipeline: &Pipeline,
+        prepared: &Prepared,
+        batch_id: &str,
+    ) -> Result<RunningBatch, PipelineError> {
+        let names = watermarks::control_names(&prepared.sources);
+        let sources = names.into_iter().zip(&prepared.sources).map(|(source_table, source)| SourceProgress {
+            source_table,
+            version: source.watermark,
+            rows_read: 0,
+        });
+        let start = BatchStart {
+            batch_id: batch_id.to_owned(),
+            target_table: pipeline.table.to_string(),
+            sources: sources.collect(),
+            started_at: clock::now(),
+        };
+        Ok(self.control.begin(start).await?)
+    }
+
+    /// Steps 4 to 6, again from the staged rows on when somebody else committed to the table.
+    async fn compute_and_commit(
+        &self,
+        batch: &Batch<'_>,
+        prepared: &Prepared,
+        epoch: i64,
+    ) -> Result<Loaded, PipelineError> {
+        let pipeline = batch.pipeline;
+        let mut target = prepared.target.clone();
+        for _ in 0..RECOMPUTATIONS {
+            let staged = batch.stage(target.as_ref()).await?;
+            let table = match target {
+                Some(table) => table,
+                None => self.create(pipeline, &staged).await?,
+            };
+            let live = table.live_rows().await?;
+            let (mut change, mut warnings) = batch.merge(&staged, &table, &live).await?;
+            if prepared.config_changed && prepared.sources.iter().any(kimball_engine::PinnedSource::is_feed) {
+                warnings.push(
+                    "the configuration changed meaning since the last load: rows loaded before keep their old \
+                     meaning until a run with --full-refresh"
+                        .to_owned(),
+                );
+            }
+            let commit = Commit {
+                files: std::mem::take(&mut change.files),
+                removals: std::mem::take(&mut change.removals),
+                transactions: watermarks::transactions(pipeline, batch.sources),
+                lease: Some(epoch),
+                user_metadata: batch_metadata(batch.batch_id),
+            };
+            if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {
+                return Ok(Loaded { rows_read: staged.rows_read().to_vec(), change, warnings });
+            }
+            target = Some(table.refreshed().await?);
+        }
+        let message = format!("others committed to the table {RECOMPUTATIONS} times while this batch was computed");
+        Err(PipelineError::failed(FaultKind::Conflict, &pipeline.table, message))
+    }
+
+    async fn create(&self, pipeline: &Pipeline, staged: &StagedBatch) -> Result<LakeTable, PipelineError> {
+        let properties = BTreeMap::from([
+            ("delta.enableChangeDataFeed".to_owned(), "true".to_owned()),
+            ("delta.enableDeletionVectors".to_owned(), "true".to_owned()),
+        ]);
+        let new = NewTable {
+            partition_by: Vec::new(),
+            properties,
+            description: pipeline.description.clone(),
+            column_descriptions: pipeline.column_descriptions.clone(),
+        };
+        Ok(self.warehouse.create(&table_id(&pipeline.table)?, staged.table_schema(), &new).await?)
+    }
+
+    async fn succeed(
+        &self,
+        pipeline: &Pipeline,
+        prepared: &Prepared,
+        running: RunningBatch,
+        loaded: Loaded,
+    ) -> Result<PipelineLoad, PipelineError> {
+        let counts = loaded.change.counts;
+        let names = watermarks::control_names(&prepared.sources);
+        let sources = names.into_iter().zip(&prepared.sources).zip(&loaded.rows_read).map(
+            |((source_table, source), rows_read)| SourceProgress {
+                source_table,
+                version: Some(source.version()),
+                rows_read: *rows_read,
+            },
+        );
+        let end = BatchEnd {
+            event: Transition::Commit,
+            completed_at: clock::now(),
+            sources: sources.collect(),
+            rows_written: counts.written(),
+            error_message: None,
+        };
+        let batch_id = running.batch_id().to_owned();
+        let mut warnings = loaded.warnings;
+        if let Err(error) = self.control.finish(running, &end).await {
+            // The rows are in the table: the batch succeeded, whatever its control row says until it is settled.
+            tracing::warn!(table = %pipeline.table, %error, "the control row could not be ended");
+            warnings.push(format!("the rows are loaded, but their control row could not be written: {error}"));
+        }
+        Ok(PipelineLoad {
+            batch_id: Some(batch_id),
+            rows_read: loaded.rows_read.iter().sum(),
+            rows_written: counts.written(),
+            rows_inserted: counts.inserted,
+            rows_updated: counts.updated,
+            rows_deleted: counts.deleted,
+            rows_expired: counts.expired,
+            sources: versions(&prepared.sources),
+            up_to_date: false,
+            warnings,
+        })
+    }
+
+    async fn fail(&self, pipeline: &Pipeline, running: RunningBatch, error: &PipelineError) {
+        let end = BatchEnd {
+            event: Transition::Fail,
+            completed_at: clock::now(),
+            sources: Vec::new(),
+            rows_written: 0,
+            error_message: Some(format!("{}: {}", error.kind().class(), error.message_for(&pipeline.table))),
+        };
+        if let Err(lost) = self.control.finish(running, &end).await {
+            // The first error is the one to tell; the row is settled by the next run.
+            tracing::warn!(table = %pipeline.table, error = %lost, "the control row could not be ended");
+        }
+    }
+}

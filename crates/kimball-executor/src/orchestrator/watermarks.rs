@@ -1,0 +1,87 @@
+//! What a target's log says about its batches: application transactions and their names (semantics 9).
+
+use kimball_config::{Pipeline, Source};
+use kimball_engine::PinnedSource;
+use kimball_lake::LakeTable;
+use kimball_retry::FaultKind;
+
+use crate::error::PipelineError;
+
+/// The transaction with the version up to which a source was read.
+pub(super) fn watermark_id(pipeline: &Pipeline, alias: &str) -> String {
+    format!("{}/{alias}", pipeline.table)
+}
+
+/// The transaction that remembers that a source was read at all, under whatever alias.
+fn source_id(pipeline: &Pipeline, source: &Source) -> String {
+    format!("{}@{}", pipeline.table, source.name)
+}
+
+fn config_id(pipeline: &Pipeline) -> String {
+    format!("{}#config", pipeline.table)
+}
+
+/// The pipeline's fingerprint as a transaction holds it: 63 bits.
+pub(super) fn fingerprint_of(pipeline: &Pipeline) -> i64 {
+    (pipeline.fingerprint >> 1).cast_signed()
+}
+
+/// The fingerprint of the configuration that wrote the target last; `None` when it was none of ours.
+pub(super) async fn config_fingerprint(target: &LakeTable, pipeline: &Pipeline) -> Result<Option<i64>, PipelineError> {
+    Ok(target.transaction(&config_id(pipeline)).await?)
+}
+
+/// The watermark of a source.
+///
+/// A source that was read under another alias before is an error: its rows would be read twice.
+pub(super) async fn watermark_of(
+    target: &LakeTable,
+    pipeline: &Pipeline,
+    source: &Source,
+) -> Result<Option<i64>, PipelineError> {
+    if let Some(found) = target.transaction(&watermark_id(pipeline, &source.alias)).await? {
+        return Ok(Some(found));
+    }
+    if target.transaction(&source_id(pipeline, source)).await?.is_none() {
+        return Ok(None);
+    }
+    for other in pipeline.sources.iter().filter(|other| other.name == source.name && other.alias != source.alias) {
+        if target.transaction(&watermark_id(pipeline, &other.alias)).await?.is_some() {
+            return Ok(None);
+        }
+    }
+    let message = format!(
+        "source {} was read under another alias before, and `{}` would read it from the start again; \
+         give it its old alias",
+        source.name, source.alias
+    );
+    Err(PipelineError::failed(FaultKind::Config, &pipeline.table, message))
+}
+
+/// The transactions that a batch commits with its rows.
+pub(super) fn transactions(pipeline: &Pipeline, sources: &[PinnedSource]) -> Vec<(String, i64)> {
+    let mut all = Vec::with_capacity(sources.len() * 2 + 1);
+    for pinned in sources {
+        all.push((watermark_id(pipeline, &pinned.source.alias), pinned.version()));
+        let seen = (source_id(pipeline, &pinned.source), 1);
+        if !all.contains(&seen) {
+            all.push(seen);
+        }
+    }
+    all.push((config_id(pipeline), fingerprint_of(pipeline)));
+    all
+}
+
+/// How each source stands in `source_table`: its name, and for every alias of one table but the first the
+/// alias behind it.
+pub(super) fn control_names(sources: &[PinnedSource]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(sources.len());
+    for pinned in sources {
+        let name = pinned.source.name.clone();
+        names.push(match names.contains(&name) {
+            true => format!("{name}#{}", pinned.source.alias),
+            false => name,
+        });
+    }
+    names
+}
