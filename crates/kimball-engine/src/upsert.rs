@@ -45,7 +45,7 @@ pub(crate) struct Derived {
 }
 
 impl Upsert<'_> {
-    /// Merges the table `staged` of `session` into the target's rows.
+    /// Merges the table `staged` of `session` into the rows of its table `target`, which are those of `live`.
     ///
     /// # Errors
     /// [`EngineError::DataQuality`] when a snapshot would take every row away.
@@ -55,7 +55,6 @@ impl Upsert<'_> {
         live: &LiveRows,
         collector: &mut Collector,
     ) -> Result<(), EngineError> {
-        session.register_table("target", std::sync::Arc::new(live.clone()))?;
         let chosen = match self.has_rows {
             true => self.touched(session).await?,
             false => Default::default(),
@@ -120,12 +119,12 @@ impl Upsert<'_> {
         for name in self.output {
             let (staged, stored) = (qualified("s", name), qualified("h", name));
             columns.push(format!("CASE WHEN {gone} THEN {stored} ELSE {staged} END AS {}", quoted(name)));
-            differs.push(format!("{staged} IS DISTINCT FROM {stored}"));
+            differs.push(format!("({staged} IS DISTINCT FROM {stored})"));
         }
         for derived in &self.derived {
             columns.push(format!("{} AS {}", derived.value, quoted(&derived.column)));
             if derived.compared {
-                differs.push(format!("({}) IS DISTINCT FROM {}", derived.value, qualified("h", &derived.column)));
+                differs.push(format!("(({}) IS DISTINCT FROM {})", derived.value, qualified("h", &derived.column)));
             }
         }
         let (on_delete, deletes) = match self.delete_strategy {

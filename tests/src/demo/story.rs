@@ -58,10 +58,11 @@ const AGREEMENTS: [Agreement; 6] = [
         in_target: "SELECT cast(100 * sum(net_amount) AS bigint) FROM fact_sales WHERE NOT __is_deleted",
     },
     Agreement {
-        what: "sales to each customer's number",
+        what: "customer of each line (checksum)",
         in_source: "SELECT sum(o_custkey) FROM lineitem JOIN orders ON o_orderkey = l_orderkey",
         in_target: "SELECT sum(c.customer_id) FROM fact_sales f JOIN dim_customer c ON c.customer_key = f.customer_key \
-                    WHERE NOT f.__is_deleted AND c.__valid_from <= f.order_date AND f.order_date < c.__valid_to",
+                    WHERE NOT f.__is_deleted AND cast(c.__valid_from AS date) <= f.order_date \
+                    AND f.order_date < cast(c.__valid_to AS date)",
     },
     Agreement {
         what: "customers",

@@ -7,21 +7,20 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// Most constructs of this kind inside each other; a mistake below them is still found in well under a second.
-pub(super) const MAX_RETRIED: usize = 14;
+pub(super) const MAX_RETRIED: usize = 10;
 
 /// An open construct, and how often the parser doubles its work for it.
 enum Open {
     Bracket(usize),
     Case(usize),
-    /// INTERVAL before an expression: ends with that expression.
-    Prefix,
+    /// NOT or INTERVAL before an expression: ends with that expression.
+    Prefix(usize),
 }
 
 impl Open {
     fn weight(&self) -> usize {
         match self {
-            Self::Bracket(weight) | Self::Case(weight) => *weight,
-            Self::Prefix => 1,
+            Self::Bracket(weight) | Self::Case(weight) | Self::Prefix(weight) => *weight,
         }
     }
 }
@@ -32,11 +31,13 @@ pub(super) fn is_too_deep(tokens: &[TokenWithSpan]) -> bool {
     let mut total = 0;
     // Weight of the keywords directly before the next bracket or CASE.
     let mut pending = 0;
-    let mut after_interval = false;
+    // Weight of the NOT or INTERVAL directly before.
+    let mut prefix = 0;
     for token in tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_))) {
-        if std::mem::take(&mut after_interval) && !matches!(token, Token::SingleQuotedString(_)) {
-            open.push(Open::Prefix);
-            total += 1;
+        let weight_of_prefix = std::mem::take(&mut prefix);
+        if weight_of_prefix > 0 && !matches!(token, Token::SingleQuotedString(_)) {
+            open.push(Open::Prefix(weight_of_prefix));
+            total += weight_of_prefix;
         }
         match token {
             Token::LParen | Token::LBracket | Token::LBrace => {
@@ -55,7 +56,7 @@ pub(super) fn is_too_deep(tokens: &[TokenWithSpan]) -> bool {
                     total += 1 + pending;
                 }
                 Keyword::END => close(&mut open, &mut total, |frame| matches!(frame, Open::Case(_))),
-                Keyword::INTERVAL => after_interval = true,
+                Keyword::INTERVAL | Keyword::NOT => prefix = 1 + pending,
                 keyword if weight(keyword) > 0 => {
                     pending += weight(keyword);
                     if total + pending > MAX_RETRIED {
@@ -92,7 +93,6 @@ fn weight(keyword: Keyword) -> usize {
         | Keyword::IN
         | Keyword::LOCALTIME
         | Keyword::LOCALTIMESTAMP
-        | Keyword::NOT
         | Keyword::OVERLAY
         | Keyword::STRUCT
         | Keyword::SUBSTR
@@ -110,8 +110,8 @@ fn close(open: &mut Vec<Open>, total: &mut usize, fits: impl Fn(&Open) -> bool) 
 }
 
 fn close_prefixes(open: &mut Vec<Open>, total: &mut usize) {
-    while let Some(Open::Prefix) = open.last() {
+    while let Some(Open::Prefix(weight)) = open.last() {
+        *total -= weight;
         open.pop();
-        *total -= 1;
     }
 }

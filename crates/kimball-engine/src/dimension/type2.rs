@@ -104,22 +104,22 @@ impl<'a> HistoryMerge<'a> {
     async fn register_changes(&self) -> Result<(), EngineError> {
         let keys = &self.keys;
         let up = format!(
-            "SELECT {keys}, {VERSION} AS v, {} AS e, min({ROW_ID}) AS id, min({TIME}) AS t, min({}) AS th, \
-             min({}) AS uh FROM staged WHERE {OP} = 1 GROUP BY {keys}, {VERSION}, e",
+            "SELECT {keys}, {VERSION} AS __v, {} AS __e, min({ROW_ID}) AS __id, min({TIME}) AS __t, min({}) AS __th, \
+             min({}) AS __uh FROM staged WHERE {OP} = 1 GROUP BY {keys}, {VERSION}, __e",
             self.instant(""),
             self.tracked_hash(""),
             self.untracked_hash("")
         );
         self.register("up", &up).await?;
         let mut beaten = self.merge.keys().to_vec();
-        beaten.push("v".to_owned());
+        beaten.push("__v".to_owned());
         let not_null =
             self.merge.keys().iter().map(|key| format!("{} IS NOT NULL", quoted(key))).collect::<Vec<_>>();
         let mut gone = format!(
-            "SELECT * FROM (SELECT {keys}, {VERSION} AS v, min({TIME}) AS t FROM staged WHERE {OP} = 0 AND {} \
-             GROUP BY {keys}, {VERSION}) d WHERE NOT EXISTS (SELECT 1 FROM up WHERE {})",
+            "SELECT * FROM (SELECT {keys}, {VERSION} AS __v, min({TIME}) AS __t FROM staged WHERE {OP} = 0 AND {} \
+             GROUP BY {keys}, {VERSION}) y WHERE NOT EXISTS (SELECT 1 FROM up WHERE {})",
             not_null.join(" AND "),
-            equal_keys("up", "d", &beaten)
+            equal_keys("up", "y", &beaten)
         );
         if self.closes_missing() {
             let time = match self.arrival() {
@@ -127,11 +127,11 @@ impl<'a> HistoryMerge<'a> {
                 _ => format!("coalesce((SELECT max({TIME}) FROM staged), {})", self.merge.clock),
             };
             gone = format!(
-                "{gone} UNION ALL SELECT {}, CAST(0 AS BIGINT) AS v, {time} AS t FROM ({}) t \
+                "{gone} UNION ALL SELECT {}, CAST(0 AS BIGINT) AS __v, {time} AS __t FROM ({}) x \
                  WHERE NOT EXISTS (SELECT 1 FROM staged s WHERE {})",
-                listed("t", self.merge.keys()),
+                listed("x", self.merge.keys()),
                 self.open_rows(),
-                equal_keys("t", "s", self.merge.keys())
+                equal_keys("x", "s", self.merge.keys())
             );
         }
         self.register("gone", &gone).await?;
@@ -169,37 +169,37 @@ impl<'a> HistoryMerge<'a> {
     fn chain(&self) -> String {
         let keys = &self.keys;
         let columns = format!(
-            "{}, t.{} AS sk, t.{vf} AS vf, t.{vt} AS vt, coalesce(t.{current}, false) AS was_current, \
-             (coalesce(t.{current}, false) OR t.{vt} >= {BEYOND}) AS cur, coalesce(t.{deleted}, false) AS del, \
-             coalesce({instant}, t.{vf}) AS e, {th} AS th, {uh} AS uh, t.{FILE_COLUMN} AS f, t.{ROW_COLUMN} AS r",
-            listed("t", self.merge.keys()),
+            "{}, x.{} AS __sk, x.{vf} AS __vf, x.{vt} AS __vt, coalesce(x.{current}, false) AS __was_current, \
+             (coalesce(x.{current}, false) OR x.{vt} >= {BEYOND}) AS __cur, coalesce(x.{deleted}, false) AS __del, \
+             coalesce({instant}, x.{vf}) AS __e, {th} AS __th, {uh} AS __uh, x.{FILE_COLUMN} AS __f, x.{ROW_COLUMN} AS __r",
+            listed("x", self.merge.keys()),
             self.merge.surrogate_key(),
             vf = name::VALID_FROM,
             vt = name::VALID_TO,
             current = name::IS_CURRENT,
             deleted = name::IS_DELETED,
-            instant = self.instant("t"),
-            th = self.tracked_hash("t"),
-            uh = self.untracked_hash("t"),
+            instant = self.instant("x"),
+            th = self.tracked_hash("x"),
+            uh = self.untracked_hash("x"),
         );
         let versions = format!(
-            "SELECT {columns} FROM (SELECT * FROM target WHERE {}) t JOIN touched s ON {}",
+            "SELECT {columns} FROM (SELECT * FROM target WHERE {}) x JOIN touched s ON {}",
             self.merge.loaded(),
-            equal_keys("t", "s", self.merge.keys())
+            equal_keys("x", "s", self.merge.keys())
         );
         // A version begins a life where the one before does not reach it, or where a delete ended.
         let breaks = format!(
-            "SELECT *, CASE WHEN del THEN 0 WHEN lag(vt) OVER (PARTITION BY {keys}, del ORDER BY vf) IS DISTINCT FROM vf \
-             OR max(CASE WHEN del THEN vt END) OVER (PARTITION BY {keys} ORDER BY vf, vt \
-             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) = vf THEN 1 ELSE 0 END AS starts FROM ({versions})"
+            "SELECT *, CASE WHEN __del THEN 0 WHEN (lag(__vt) OVER (PARTITION BY {keys}, __del ORDER BY __vf) IS DISTINCT FROM __vf) \
+             OR max(CASE WHEN __del THEN __vt END) OVER (PARTITION BY {keys} ORDER BY __vf, __vt \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) = __vf THEN 1 ELSE 0 END AS __starts FROM ({versions})"
         );
         let lives = format!(
-            "SELECT *, sum(starts) OVER (PARTITION BY {keys}, del ORDER BY vf \
-             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS nth FROM ({breaks})"
+            "SELECT *, sum(__starts) OVER (PARTITION BY {keys}, __del ORDER BY __vf \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS __nth FROM ({breaks})"
         );
         format!(
-            "SELECT *, NOT del AND nth = max(nth) OVER (PARTITION BY {keys}, del) \
-             AND max(CASE WHEN cur THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) = 1 AS present FROM ({lives})"
+            "SELECT *, NOT __del AND __nth = max(__nth) OVER (PARTITION BY {keys}, __del) \
+             AND max(CASE WHEN __cur THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) = 1 AS __present FROM ({lives})"
         )
     }
 
@@ -208,109 +208,109 @@ impl<'a> HistoryMerge<'a> {
     fn points(&self) -> String {
         let keys = &self.keys;
         let members = format!(
-            "SELECT {keys}, bool_or(present) AS open, min(CASE WHEN present THEN vf END) AS life_start, \
-             max(CASE WHEN cur THEN vf END) AS cur_from, bool_or(del) AS had_delete, \
-             max(CASE WHEN del THEN vt END) AS last_delete FROM chain GROUP BY {keys}"
+            "SELECT {keys}, bool_or(__present) AS __open, min(CASE WHEN __present THEN __vf END) AS __life_start, \
+             max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, \
+             max(CASE WHEN __del THEN __vt END) AS __last_delete FROM chain GROUP BY {keys}"
         );
         let lives = format!(
-            "SELECT *, coalesce(sum(1 - op) OVER (PARTITION BY {keys} ORDER BY v, op \
-             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS life FROM \
-             (SELECT {keys}, v, CAST(1 AS BIGINT) AS op, e, id, t, th, uh FROM up UNION ALL \
-             SELECT {keys}, v, CAST(0 AS BIGINT), NULL, NULL, t, NULL, NULL FROM gone)"
+            "SELECT *, coalesce(sum(1 - __op) OVER (PARTITION BY {keys} ORDER BY __v, __op \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS __life FROM \
+             (SELECT {keys}, __v, CAST(1 AS BIGINT) AS __op, __e, __id, __t, __th, __uh FROM up UNION ALL \
+             SELECT {keys}, __v, CAST(0 AS BIGINT), NULL, NULL, __t, NULL, NULL FROM gone)"
         );
         // What is known of a life when it begins: its first change, and the deletes before it.
         let begun = format!(
-            "SELECT *, first_value(e) OVER first AS e0, first_value(t) OVER first AS t0, \
-             min(CASE WHEN op = 1 THEN life END) OVER (PARTITION BY {keys}) AS first_life, \
-             max(CASE WHEN op = 0 THEN t END) OVER (PARTITION BY {keys} ORDER BY life \
-             RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS deleted_at FROM ({lives}) \
-             WINDOW first AS (PARTITION BY {keys}, life, op ORDER BY v, e)"
+            "SELECT *, first_value(__e) OVER first AS __e0, first_value(__t) OVER first AS __t0, \
+             min(CASE WHEN __op = 1 THEN __life END) OVER (PARTITION BY {keys}) AS __first_life, \
+             max(CASE WHEN __op = 0 THEN __t END) OVER (PARTITION BY {keys} ORDER BY __life \
+             RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS __deleted_at FROM ({lives}) \
+             WINDOW first AS (PARTITION BY {keys}, __life, __op ORDER BY __v, __e)"
         );
         let same = equal_keys("c", "m", self.merge.keys());
         let floor = format!(
-            "CASE WHEN c.life = 0 AND coalesce(m.open, false) THEN {} \
-             WHEN m.had_delete IS NOT NULL OR c.first_life < c.life \
-             THEN greatest(c.e0, c.t0, c.deleted_at, m.last_delete) END",
+            "CASE WHEN c.__life = 0 AND coalesce(m.__open, false) THEN {} \
+             WHEN m.__had_delete IS NOT NULL OR c.__first_life < c.__life \
+             THEN greatest(c.__e0, c.__t0, c.__deleted_at, m.__last_delete) END",
             match self.arrival() {
-                Arrival::Changes => "CASE WHEN m.had_delete THEN m.life_start END",
-                _ => "m.cur_from",
+                Arrival::Changes => "CASE WHEN m.__had_delete THEN m.__life_start END",
+                _ => "m.__cur_from",
             }
         );
         let floored = format!(
-            "SELECT {}, c.life, c.v, c.e, c.id, c.t, c.th, c.uh, coalesce(m.open, false) AS open, m.cur_from, \
-             {floor} AS floor FROM ({begun}) c LEFT JOIN ({members}) m ON {same} WHERE c.op = 1",
+            "SELECT {}, c.__life, c.__v, c.__e, c.__id, c.__t, c.__th, c.__uh, coalesce(m.__open, false) AS __open, m.__cur_from, \
+             {floor} AS __floor FROM ({begun}) c LEFT JOIN ({members}) m ON {same} WHERE c.__op = 1",
             listed("c", self.merge.keys())
         );
         // A recomputed row whose effective time did not advance changed when the commit changed it.
         let (start, rank) = match self.arrival() {
-            Arrival::Changes => ("greatest(e, floor)".to_owned(), "e"),
-            Arrival::Snapshot => ("greatest(e, floor)".to_owned(), OPEN_END),
+            Arrival::Changes => ("greatest(__e, __floor)".to_owned(), "__e"),
+            Arrival::Snapshot => ("greatest(__e, __floor)".to_owned(), OPEN_END),
             Arrival::Recomputed | Arrival::RecomputedWhole => (
-                "CASE WHEN life = 0 AND open AND e <= cur_from THEN greatest(t, cur_from) \
-                 ELSE greatest(e, floor) END"
+                "CASE WHEN __life = 0 AND __open AND __e <= __cur_from THEN greatest(__t, __cur_from) \
+                 ELSE greatest(__e, __floor) END"
                     .to_owned(),
                 OPEN_END,
             ),
         };
         let all = format!(
-            "SELECT {keys}, life, {start} AS p, {rank} AS rank_e, v AS rank_v, e, id, th, uh, CAST(NULL AS BIGINT) AS sk, \
-             arrow_cast(NULL, 'UInt32') AS f, CAST(NULL AS BIGINT) AS r, arrow_cast(NULL, {INSTANT}) AS old_vt, \
-             CAST(NULL AS BOOLEAN) AS old_cur, CAST(NULL AS BIGINT) AS old_th, CAST(NULL AS BIGINT) AS old_uh \
+            "SELECT {keys}, __life, {start} AS __p, {rank} AS __rank_e, __v AS __rank_v, __e, __id, __th, __uh, CAST(NULL AS BIGINT) AS __sk, \
+             arrow_cast(NULL, 'UInt32') AS __f, CAST(NULL AS BIGINT) AS __r, arrow_cast(NULL, {INSTANT}) AS __old_vt, \
+             CAST(NULL AS BOOLEAN) AS __old_cur, CAST(NULL AS BIGINT) AS __old_th, CAST(NULL AS BIGINT) AS __old_uh \
              FROM ({floored}) UNION ALL \
-             SELECT {keys}, CAST(0 AS BIGINT), vf, e, CAST(-1 AS BIGINT), e, CAST(NULL AS BIGINT), th, uh, sk, f, r, vt, \
-             was_current, th, uh FROM chain WHERE present"
+             SELECT {keys}, CAST(0 AS BIGINT), __vf, __e AS __rank_e, CAST(-1 AS BIGINT), __e, CAST(NULL AS BIGINT), __th, __uh, \
+             __sk, __f, __r, __vt, __was_current, __th AS __old_th, __uh AS __old_uh FROM chain WHERE __present"
         );
         format!(
-            "SELECT * FROM (SELECT {keys}, life, p, e, id, th, uh, \
-             row_number() OVER (PARTITION BY {keys}, life, p ORDER BY rank_e DESC, rank_v DESC, id) AS place, \
-             max(sk) OVER at AS sk, max(f) OVER at AS f, max(r) OVER at AS r, max(old_vt) OVER at AS old_vt, \
-             bool_or(old_cur) OVER at AS old_cur, max(old_th) OVER at AS old_th, max(old_uh) OVER at AS old_uh \
-             FROM ({all}) WINDOW at AS (PARTITION BY {keys}, life, p)) WHERE place = 1"
+            "SELECT * FROM (SELECT {keys}, __life, __p, __e, __id, __th, __uh, \
+             row_number() OVER (PARTITION BY {keys}, __life, __p ORDER BY __rank_e DESC, __rank_v DESC, __id) AS __place, \
+             max(__sk) OVER at AS __sk, max(__f) OVER at AS __f, max(__r) OVER at AS __r, max(__old_vt) OVER at AS __old_vt, \
+             bool_or(__old_cur) OVER at AS __old_cur, max(__old_th) OVER at AS __old_th, max(__old_uh) OVER at AS __old_uh \
+             FROM ({all}) WINDOW at AS (PARTITION BY {keys}, __life, __p)) WHERE __place = 1"
         )
     }
 
     /// What becomes of each point: the rows to write, with their new ends. Rows that stay are left out.
     fn outcome(&self) -> String {
         let keys = &self.keys;
-        let by_time = format!("PARTITION BY {keys}, life ORDER BY p");
+        let by_time = format!("PARTITION BY {keys}, __life ORDER BY __p");
         let neighbours = format!(
-            "SELECT *, lag(th) OVER ({by_time}) AS before, last_value(id) OVER whole AS last_id, \
-             last_value(uh) OVER whole AS last_uh FROM points \
+            "SELECT *, lag(__th) OVER ({by_time}) AS __before, last_value(__id) OVER whole AS __last_id, \
+             last_value(__uh) OVER whole AS __last_uh FROM points \
              WINDOW whole AS ({by_time} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
         );
         // A change that repeats what holds already is no version; a published row stays.
         let kept = format!(
-            "SELECT *, lead(p) OVER ({by_time}) AS next FROM ({neighbours}) \
-             WHERE sk IS NOT NULL OR before IS DISTINCT FROM th"
+            "SELECT *, lead(__p) OVER ({by_time}) AS __next FROM ({neighbours}) \
+             WHERE __sk IS NOT NULL OR (__before IS DISTINCT FROM __th)"
         );
         let ends = format!(
-            "SELECT {keys}, life, min(t) AS d FROM (SELECT *, coalesce(sum(1 - op) OVER (PARTITION BY {keys} \
-             ORDER BY v, op ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS life FROM \
-             (SELECT {keys}, v, CAST(1 AS BIGINT) AS op, t FROM up UNION ALL \
-             SELECT {keys}, v, CAST(0 AS BIGINT), t FROM gone)) WHERE op = 0 GROUP BY {keys}, life"
+            "SELECT {keys}, __life, min(__t) AS __d FROM (SELECT *, coalesce(sum(1 - __op) OVER (PARTITION BY {keys} \
+             ORDER BY __v, __op ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS __life FROM \
+             (SELECT {keys}, __v, CAST(1 AS BIGINT) AS __op, __t FROM up UNION ALL \
+             SELECT {keys}, __v, CAST(0 AS BIGINT), __t FROM gone)) WHERE __op = 0 GROUP BY {keys}, __life"
         );
         let mut life_keys = self.merge.keys().to_vec();
-        life_keys.push("life".to_owned());
+        life_keys.push("__life".to_owned());
         let ended = format!(
-            "SELECT k.*, d.d, coalesce(k.next, {OPEN_END}) AS base_end, \
-             CASE WHEN k.next IS NULL THEN k.last_id ELSE k.id END AS uid, \
-             CASE WHEN k.next IS NULL THEN k.last_uh ELSE k.uh END AS new_uh \
-             FROM ({kept}) k LEFT JOIN ({ends}) d ON {}",
-            equal_keys("k", "d", &life_keys)
+            "SELECT k.*, y.__d, coalesce(k.__next, {OPEN_END}) AS __base_end, \
+             CASE WHEN k.__next IS NULL THEN k.__last_id ELSE k.__id END AS __uid, \
+             CASE WHEN k.__next IS NULL THEN k.__last_uh ELSE k.__uh END AS __new_uh \
+             FROM ({kept}) k LEFT JOIN ({ends}) y ON {}",
+            equal_keys("k", "y", &life_keys)
         );
         let closed = format!(
-            "SELECT *, (d IS NOT NULL AND base_end > d) AS del, \
-             CASE WHEN d IS NOT NULL AND base_end > d THEN greatest(p, d) ELSE base_end END AS vt, \
-             (d IS NULL AND next IS NULL) AS cur FROM ({ended})"
+            "SELECT *, (__d IS NOT NULL AND __base_end > __d) AS __del, \
+             CASE WHEN __d IS NOT NULL AND __base_end > __d THEN greatest(__p, __d) ELSE __base_end END AS __vt, \
+             (__d IS NULL AND __next IS NULL) AS __cur FROM ({ended})"
         );
-        let content = "(th <> old_th OR new_uh <> old_uh)";
+        let content = "(__th <> __old_th OR __new_uh <> __old_uh)";
         let interval = format!(
-            "(del OR cur <> old_cur OR (vt <> old_vt AND NOT (vt >= {BEYOND} AND old_vt >= {BEYOND})))"
+            "(__del OR __cur <> __old_cur OR (__vt <> __old_vt AND NOT (__vt >= {BEYOND} AND __old_vt >= {BEYOND})))"
         );
         format!(
-            "SELECT {keys}, life, p, e, id, uid, th, sk, f, r, vt, cur, del, CAST(CASE WHEN sk IS NULL THEN {} \
-             WHEN del THEN {} WHEN {content} THEN {} ELSE {} END AS BIGINT) AS {ACTION} \
-             FROM ({closed}) WHERE sk IS NULL OR {content} OR {interval}",
+            "SELECT {keys}, __life, __p, __e, __id, __uid, __th, __sk, __f, __r, __vt, __cur, __del, CAST(CASE WHEN __sk IS NULL THEN {} \
+             WHEN __del THEN {} WHEN {content} THEN {} ELSE {} END AS BIGINT) AS {ACTION} \
+             FROM ({closed}) WHERE __sk IS NULL OR {content} OR {interval}",
             action::INSERT,
             action::DELETE,
             action::UPDATE,
@@ -326,28 +326,28 @@ impl<'a> HistoryMerge<'a> {
         session.register_udf(key_hash("version_key", &names));
         let keys = arguments("o", self.merge.keys());
         let fresh = format!(
-            "SELECT {keys}, o.life, o.p, o.e, o.id, CASE WHEN o.p = o.e THEN version_key({SEED}, {keys}, {}) \
-             ELSE version_key({SEED}, {keys}, o.p) END AS new_sk \
-             FROM outcome o JOIN staged s ON o.id = s.{ROW_ID} WHERE o.{ACTION} = {}",
+            "SELECT {keys}, o.__life, o.__p, o.__e, o.__id, CASE WHEN o.__p = o.__e THEN version_key({SEED}, {keys}, {}) \
+             ELSE version_key({SEED}, {keys}, o.__p) END AS __new_sk \
+             FROM outcome o JOIN staged s ON o.__id = s.{ROW_ID} WHERE o.{ACTION} = {}",
             qualified("s", self.effective_at),
             action::INSERT
         );
         self.register("keyed", &fresh).await?;
         for _ in 0..REHASHES {
-            if number(session, &format!("SELECT count(*) FROM ({}) WHERE taken", self.taken())).await? == 0 {
+            if number(session, &format!("SELECT count(*) FROM ({}) WHERE __taken", self.taken())).await? == 0 {
                 break;
             }
             let again = format!(
-                "SELECT {keys}, o.life, o.p, o.e, o.id, CASE WHEN NOT o.taken THEN o.new_sk \
-                 WHEN o.p = o.e THEN version_key(o.new_sk, {keys}, {}) \
-                 ELSE version_key(o.new_sk, {keys}, o.p) END AS new_sk \
-                 FROM ({}) o JOIN staged s ON o.id = s.{ROW_ID}",
+                "SELECT {keys}, o.__life, o.__p, o.__e, o.__id, CASE WHEN NOT o.__taken THEN o.__new_sk \
+                 WHEN o.__p = o.__e THEN version_key(o.__new_sk, {keys}, {}) \
+                 ELSE version_key(o.__new_sk, {keys}, o.__p) END AS __new_sk \
+                 FROM ({}) o JOIN staged s ON o.__id = s.{ROW_ID}",
                 qualified("s", self.effective_at),
                 self.taken()
             );
             self.register("keyed", &again).await?;
         }
-        let all = format!("SELECT new_sk AS {}, {} FROM keyed", self.merge.surrogate_key(), self.keys);
+        let all = format!("SELECT __new_sk AS {}, {} FROM keyed", self.merge.surrogate_key(), self.keys);
         collisions::refuse(self.merge, &all).await
     }
 
@@ -355,8 +355,8 @@ impl<'a> HistoryMerge<'a> {
     fn taken(&self) -> String {
         let keys = &self.keys;
         format!(
-            "SELECT k.*, (row_number() OVER (PARTITION BY {}, k.new_sk ORDER BY k.life, k.p) > 1 OR c.sk IS NOT NULL) \
-             AS taken FROM keyed k LEFT JOIN (SELECT DISTINCT {keys}, sk FROM chain) c ON {} AND k.new_sk = c.sk",
+            "SELECT k.*, (row_number() OVER (PARTITION BY {}, k.__new_sk ORDER BY k.__life, k.__p) > 1 OR c.__sk IS NOT NULL) \
+             AS __taken FROM keyed k LEFT JOIN (SELECT DISTINCT {keys}, __sk FROM chain) c ON {} AND k.__new_sk = c.__sk",
             listed("k", self.merge.keys()),
             equal_keys("k", "c", self.merge.keys())
         )
@@ -364,7 +364,7 @@ impl<'a> HistoryMerge<'a> {
 
     async fn write(&self, collector: &mut Collector) -> Result<(), EngineError> {
         let session = self.merge.session;
-        let changed = format!("SELECT f AS {FILE_COLUMN}, r AS {ROW_COLUMN} FROM outcome WHERE f IS NOT NULL");
+        let changed = format!("SELECT __f AS {FILE_COLUMN}, __r AS {ROW_COLUMN} FROM outcome WHERE __f IS NOT NULL");
         let chosen = addresses(query(session, &changed).await?).await?;
         session.register_table("hit", std::sync::Arc::new(self.merge.live.at(chosen)))?;
         collector.take(query(session, &self.action_rows()).await?).await
@@ -373,9 +373,9 @@ impl<'a> HistoryMerge<'a> {
     /// The rows to write, with all their columns.
     fn action_rows(&self) -> String {
         let staged_effective = match self.arrival() {
-            Arrival::Changes => "o.id IS NOT NULL",
+            Arrival::Changes => "o.__id IS NOT NULL",
             // A version's effective time is its own (semantics 4.5).
-            _ => "o.f IS NULL",
+            _ => "o.__f IS NULL",
         };
         let mut columns: Vec<String> = Vec::new();
         for field in &self.merge.staged.layout.output {
@@ -386,30 +386,30 @@ impl<'a> HistoryMerge<'a> {
             } else if column == self.effective_at {
                 format!("CASE WHEN {staged_effective} THEN {own} ELSE {old} END")
             } else if self.tracked.contains(column) {
-                format!("CASE WHEN o.id IS NOT NULL THEN {own} ELSE {old} END")
+                format!("CASE WHEN o.__id IS NOT NULL THEN {own} ELSE {old} END")
             } else {
-                format!("CASE WHEN o.uid IS NOT NULL THEN {newest} ELSE {old} END")
+                format!("CASE WHEN o.__uid IS NOT NULL THEN {newest} ELSE {old} END")
             };
             columns.push(format!("{value} AS {}", quoted(column)));
         }
-        columns.push(format!("coalesce(o.sk, k.new_sk) AS {}", self.merge.surrogate_key()));
+        columns.push(format!("coalesce(o.__sk, k.__new_sk) AS {}", self.merge.surrogate_key()));
         columns.push(format!("coalesce(h.{origin}, 'generated') AS {origin}", origin = name::KEY_ORIGIN));
         columns.extend(self.merge.stamps().into_iter().map(|(column, value)| format!("{value} AS {column}")));
         for (column, value) in [
-            (name::VALID_FROM, "o.p"),
-            (name::VALID_TO, "o.vt"),
-            (name::IS_CURRENT, "o.cur"),
-            (name::IS_DELETED, "o.del"),
-            (name::HASHDIFF, "o.th"),
-            (FILE_COLUMN, "o.f"),
-            (ROW_COLUMN, "o.r"),
+            (name::VALID_FROM, "o.__p"),
+            (name::VALID_TO, "o.__vt"),
+            (name::IS_CURRENT, "o.__cur"),
+            (name::IS_DELETED, "o.__del"),
+            (name::HASHDIFF, "o.__th"),
+            (FILE_COLUMN, "o.__f"),
+            (ROW_COLUMN, "o.__r"),
         ] {
             columns.push(format!("{value} AS {column}"));
         }
         format!(
-            "SELECT {}, o.{ACTION} FROM outcome o LEFT JOIN staged s ON o.id = s.{ROW_ID} \
-             LEFT JOIN staged u ON o.uid = u.{ROW_ID} LEFT JOIN keyed k ON o.id = k.id AND o.{ACTION} = {} \
-             LEFT JOIN hit h ON o.f = h.{FILE_COLUMN} AND o.r = h.{ROW_COLUMN}",
+            "SELECT {}, o.{ACTION} FROM outcome o LEFT JOIN staged s ON o.__id = s.{ROW_ID} \
+             LEFT JOIN staged u ON o.__uid = u.{ROW_ID} LEFT JOIN keyed k ON o.__id = k.__id AND o.{ACTION} = {} \
+             LEFT JOIN hit h ON o.__f = h.{FILE_COLUMN} AND o.__r = h.{ROW_COLUMN}",
             columns.join(", "),
             action::INSERT
         )

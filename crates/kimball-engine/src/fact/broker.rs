@@ -102,7 +102,7 @@ impl Broker<'_> {
         let current = if is_history && lookup.event_time.is_none() { format!(" AND {IS_CURRENT}") } else { String::new() };
         let interval = if is_history { format!(", {VALID_FROM}, {VALID_TO}") } else { String::new() };
         let members = format!(
-            "SELECT {} AS k, {}{interval} FROM {raw} WHERE {}{current}",
+            "SELECT {} AS __key, {}{interval} FROM {raw} WHERE {}{current}",
             quoted(surrogate),
             listed("", &lookup.dimension_columns),
             loaded_rows(&schema, surrogate)
@@ -208,6 +208,6 @@ fn sentinel(number: usize, lookup: &Lookup, event: Option<&str>, alias: &str, co
     let not_applicable = if conditional { format!("WHEN a{number}.holds THEN -2 ") } else { String::new() };
     format!(
         "CASE WHEN s.{OP} = 0 THEN NULL {not_applicable}WHEN {null} THEN -1 WHEN {invalid} THEN -4 \
-         WHEN {alias}.k IS NULL THEN -3 ELSE {alias}.k END"
+         WHEN {alias}.__key IS NULL THEN -3 ELSE {alias}.__key END"
     )
 }

@@ -40,6 +40,7 @@ impl FactMerge<'_> {
         if self.fact.append_only {
             collector.take(query(self.session, &self.appended()).await?).await?;
         } else {
+            self.session.register_table("target", std::sync::Arc::new(self.live.clone()))?;
             self.upsert().run(self.session, self.live, collector).await?;
         }
         Ok(warnings)
@@ -113,7 +114,7 @@ impl FactMerge<'_> {
 /// row keeps the key of a real member that it has; a deleted row keeps any.
 fn stamped<'c>(column: &str, inputs: impl Iterator<Item = &'c str>) -> String {
     let (new, old) = (qualified("s", column), qualified("h", column));
-    let same = inputs.map(|input| format!("{} IS NOT DISTINCT FROM {}", qualified("s", input), qualified("h", input)));
+    let same = inputs.map(|input| format!("({} IS NOT DISTINCT FROM {})", qualified("s", input), qualified("h", input)));
     let same = same.collect::<Vec<_>>().join(" AND ");
     format!(
         "CASE WHEN coalesce(s.{OP}, 0) = 0 THEN {old} WHEN h.{FILE_COLUMN} IS NOT NULL AND {old} NOT IN {DEFAULT_KEYS} \

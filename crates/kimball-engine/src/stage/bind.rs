@@ -198,12 +198,12 @@ impl<'a> Binder<'a> {
         }
         let numbered = |kind: &str| {
             format!(
-                "SELECT {listed_columns}, {VERSION}, row_number() OVER (PARTITION BY {listed_columns}, {VERSION}) AS n \
+                "SELECT {listed_columns}, {VERSION}, row_number() OVER (PARTITION BY {listed_columns}, {VERSION}) AS __k_n \
                  FROM {name}_typed WHERE {CHANGE_TYPE} = '{kind}'"
             )
         };
         let mut keys = columns;
-        keys.extend([VERSION.to_owned(), "n".to_owned()]);
+        keys.extend([VERSION.to_owned(), "__k_n".to_owned()]);
         let sql = format!(
             "SELECT {listed_columns} FROM ({}) i WHERE NOT EXISTS (SELECT 1 FROM ({}) d WHERE {})",
             numbered("insert"),

@@ -75,25 +75,23 @@ fn nested_constructs_that_the_sql_parser_retries_do_not_stall_it() {
     ];
     for word in words {
         for follower in [" (", " ", " [", "((", "(1, ", " x -> (", " CASE WHEN ", " CAST(", " INTERVAL ", " 1 + "] {
-            for depth in [3, 5, 14, 40] {
+            for depth in [3, 5, 10, 40] {
                 let sql = format!("SELECT {}", format!("{word}{follower}").repeat(depth));
                 let text = format!(
                     "table_name: a.b\ntable_type: fact\nmerge_keys: [x]\nsources: [{{name: s.t}}]\ntransformation_sql: |\n  {sql}\n"
                 );
                 let file = SourceFile::new(Path::new("a.yml"), text);
-                let began = Instant::now();
                 let (_, problems) = load_file(file, &TemplateContext::default(), Path::new("/"));
                 assert!(!problems.is_empty(), "{sql}");
-                if began.elapsed() > Duration::from_millis(300) { eprintln!("SLOW {word:?} {follower:?} {depth} {:?} {}", began.elapsed(), problems[0].message); }
             }
         }
     }
-    assert!(started.elapsed() < Duration::from_secs(120), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(100), "{:?}", started.elapsed());
 }
 
 #[test]
 fn a_long_but_honest_query_is_let_through() {
-    let sql = format!("SELECT {}1 AS x FROM t", "1 + ".repeat(20_000));
+    let sql = format!("SELECT {}1 AS x FROM t", "1 + ".repeat(12_000));
     let text = format!("table_name: a.b\ntable_type: fact\nmerge_keys: [x]\nsources: [{{name: s.t}}]\ntransformation_sql: {sql}\n");
     let (_folder, request) = project(&[("configs/a.yml", &text)]);
     assert_eq!(shown(&load_project(&request)), Vec::<String>::new());
