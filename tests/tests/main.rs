@@ -1,4 +1,13 @@
 //! The end-to-end suites, one binary: every further one would link the whole engine again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod command;
+mod crash;
+mod guide;
+mod interop;
+mod leases;
+mod project;
 mod scenarios;
+mod shop;
+mod time_zone;
+mod workers;

@@ -48,9 +48,19 @@ pub fn workspace_root() -> &'static Path {
 }
 
 /// A cargo command in the root of the checkout.
+///
+/// Cargo tells this program about its own package through the environment. Some build scripts look at these
+/// variables, so that a cargo that inherits them compiles half the tree again.
+#[allow(clippy::disallowed_methods, reason = "what this program was told must not be passed on")]
 pub fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments).current_dir(workspace_root());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 

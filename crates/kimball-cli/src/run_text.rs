@@ -52,15 +52,11 @@ pub fn text_of(event: &Event, detail: Detail) -> String {
     }
 }
 
+/// The guide's line, whatever the number of rows: programs read it.
 fn completed(result: &PipelineResult) -> String {
-    let mut line = format!("  ✓ Completed: {} ({:.1}s, ", result.table_name, result.duration_seconds);
-    // Writing to a String cannot fail.
-    let _ = match (result.up_to_date, result.rows_written) {
-        (true, _) => writeln!(line, "up to date)"),
-        (false, 1) => writeln!(line, "1 row)"),
-        (false, rows) => writeln!(line, "{rows} rows)"),
-    };
-    line
+    let PipelineResult { table_name, duration_seconds, rows_written, .. } = result;
+    let nothing_new = if result.up_to_date { " - up to date" } else { "" };
+    format!("  ✓ Completed: {table_name} ({duration_seconds:.1}s, {rows_written} rows){nothing_new}\n")
 }
 
 /// Further lines of a message stand below its first.

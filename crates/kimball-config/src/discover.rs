@@ -82,7 +82,8 @@ impl Search<'_> {
             match path {
                 Ok(path) => {
                     matched = true;
-                    let named = path.strip_prefix(self.working_dir).map_or_else(|_| path.clone(), Path::to_path_buf);
+                    let named =
+                        path.strip_prefix(self.working_dir).map_or_else(|_| path.clone(), Path::to_path_buf);
                     if path.is_dir() {
                         self.add_folder(&named, 0);
                     } else {

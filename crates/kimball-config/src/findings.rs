@@ -61,6 +61,11 @@ impl<'f> Findings<'f> {
         }
     }
 
+    /// Whether further problems are only counted, so that nothing need be looked up for them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.borrow().len() >= MAX_PROBLEMS
+    }
+
     /// Whether anything stands against using the file.
     pub(crate) fn has_errors(&self) -> bool {
         self.has_errors.get()

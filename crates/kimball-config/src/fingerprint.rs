@@ -6,8 +6,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    CdcStrategy, DeleteStrategy, Dimension, EarlyArriving, Fact, FileFormat, ForeignKey, InvalidAction, Lookup,
-    NullPolicy, Pipeline, Scd, Severity, Source, SourceLocation, TableKind, TrackedColumns,
+    CdcStrategy, DeleteStrategy, Dimension, EarlyArriving, Fact, FileFormat, ForeignKey, InvalidAction,
+    Lookup, NullPolicy, Pipeline, Scd, Severity, Source, SourceLocation, TableKind, TrackedColumns,
 };
 use crate::name::TableName;
 use crate::sql;
@@ -26,10 +26,13 @@ pub(crate) fn fingerprint(pipeline: &Pipeline, base_dir: &Path) -> u64 {
     }
     let query = pipeline.transformation.as_ref().map(|query| sql::without_layout(&query.sql));
     canonical.optional("transformation", query.as_deref());
-    canonical.field("delete", match pipeline.delete_strategy {
-        DeleteStrategy::Soft => "soft",
-        DeleteStrategy::Hard => "hard",
-    });
+    canonical.field(
+        "delete",
+        match pipeline.delete_strategy {
+            DeleteStrategy::Soft => "soft",
+            DeleteStrategy::Hard => "hard",
+        },
+    );
     canonical.flag("missing.close", pipeline.missing.close);
     match &pipeline.null_policy {
         NullPolicy::Legacy => canonical.field("nulls", "legacy"),
@@ -70,11 +73,14 @@ fn add_fact(canonical: &mut Canonical, fact: &Fact) {
     merge_keys.sort();
     canonical.list("merge_keys", &merge_keys);
     canonical.flag("append_only", fact.append_only);
-    canonical.field("grain_validation", match fact.grain_validation {
-        Severity::Error => "error",
-        Severity::Warn => "warn",
-        Severity::Skip => "skip",
-    });
+    canonical.field(
+        "grain_validation",
+        match fact.grain_validation {
+            Severity::Error => "error",
+            Severity::Warn => "warn",
+            Severity::Skip => "skip",
+        },
+    );
     for key in &fact.foreign_keys {
         add_foreign_key(canonical, key);
     }
@@ -95,14 +101,20 @@ fn add_lookup(canonical: &mut Canonical, lookup: &Lookup) {
     canonical.optional("event_time", lookup.event_time.as_deref());
     let condition = lookup.not_applicable_when.as_deref().map(sql::without_layout);
     canonical.optional("not_applicable_when", condition.as_deref());
-    canonical.field("invalid_action", match lookup.invalid_action {
-        InvalidAction::Default => "default",
-        InvalidAction::Error => "error",
-    });
-    canonical.field("early_arriving", match lookup.early_arriving {
-        EarlyArriving::Default => "default",
-        EarlyArriving::Error => "error",
-    });
+    canonical.field(
+        "invalid_action",
+        match lookup.invalid_action {
+            InvalidAction::Default => "default",
+            InvalidAction::Error => "error",
+        },
+    );
+    canonical.field(
+        "early_arriving",
+        match lookup.early_arriving {
+            EarlyArriving::Default => "default",
+            EarlyArriving::Error => "error",
+        },
+    );
     canonical.flag("detect_fanout", lookup.detect_fanout);
     canonical.flag("validate_resolution", lookup.validate_resolution);
 }
@@ -111,28 +123,37 @@ fn add_source(canonical: &mut Canonical, source: &Source, base_dir: &Path) {
     canonical.field("source", &source.name);
     canonical.field("alias", &source.alias);
     let relative = |path: &str| {
-        Path::new(path).strip_prefix(base_dir).map_or_else(|_| path.to_owned(), |rest| rest.display().to_string())
+        Path::new(path)
+            .strip_prefix(base_dir)
+            .map_or_else(|_| path.to_owned(), |rest| rest.display().to_string())
     };
     match &source.location {
         SourceLocation::Table(table) => canonical.field("delta table", &address(table)),
         SourceLocation::DeltaPath(path) => canonical.field("delta path", &relative(path)),
         SourceLocation::Files { format, path, options } => {
-            canonical.field("format", match format {
-                FileFormat::Csv => "csv",
-                FileFormat::Parquet => "parquet",
-                FileFormat::Json => "json",
-            });
+            canonical.field(
+                "format",
+                match format {
+                    FileFormat::Csv => "csv",
+                    FileFormat::Parquet => "parquet",
+                    FileFormat::Json => "json",
+                },
+            );
             canonical.field("path", &relative(path));
             canonical.pairs("options", options);
         }
     }
-    canonical.field("strategy", match source.strategy {
-        CdcStrategy::Cdf => "cdf",
-        CdcStrategy::Full => "full",
-        CdcStrategy::Append => "append",
-    });
+    canonical.field(
+        "strategy",
+        match source.strategy {
+            CdcStrategy::Cdf => "cdf",
+            CdcStrategy::Full => "full",
+            CdcStrategy::Append => "append",
+        },
+    );
     canonical.list("primary_keys", &source.primary_keys);
-    canonical.optional("starting_version", source.starting_version.map(|version| version.to_string()).as_deref());
+    canonical
+        .optional("starting_version", source.starting_version.map(|version| version.to_string()).as_deref());
 }
 
 /// Where a table lies; its catalog says nothing about that.

@@ -66,6 +66,9 @@ pub fn load_project(request: &LoadRequest) -> LoadOutcome {
     let absolute_targets = targets_path.map(|path| absolute(working_dir, &path));
     let (files, missing) = find_files(&request.configs, working_dir, absolute_targets.as_deref());
     problems.extend(missing);
+    let Some(target) = target else {
+        return LoadOutcome { project: None, problems };
+    };
     let context = TemplateContext::new(&request.environment, &target.name, &target.template_values);
     let mut loaded = Vec::with_capacity(files.len());
     for named in files {
@@ -75,7 +78,7 @@ pub fn load_project(request: &LoadRequest) -> LoadOutcome {
                 loaded.push(item);
                 problems.extend(found);
             }
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.push(*problem),
         }
     }
     problems.extend(project::check(&mut loaded));

@@ -104,3 +104,25 @@ impl std::hash::Hash for TableName {
         (&self.schema, &self.table).hash(state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn names_have_two_or_three_parts_and_compare_without_their_catalog() {
+        let full = TableName::parse("cat.`gold`. dim_date ").unwrap();
+        assert_eq!(full.to_string(), "cat.gold.dim_date");
+        assert_eq!((full.schema(), full.table()), ("gold", "dim_date"));
+        assert_eq!(full, TableName::parse("gold.dim_date").unwrap());
+        assert_ne!(full, TableName::parse("cat.dim_date").unwrap());
+    }
+
+    #[test]
+    fn no_name_leaves_the_warehouse_folder() {
+        for text in ["", "dim", "a.b.c.d", "..", "../x.y", "a./b", "a..b", "a.-b", "a.b\0", "a.b c", ".a.b"] {
+            assert!(TableName::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -129,8 +129,7 @@ impl Excerpt {
         }
         let from = start.saturating_sub(MAX_SHOWN_CHARS / 3);
         let to = (from + MAX_SHOWN_CHARS).min(characters.len());
-        let (before, after) =
-            (if from > 0 { "…" } else { "" }, if to < characters.len() { "…" } else { "" });
+        let (before, after) = (if from > 0 { "…" } else { "" }, if to < characters.len() { "…" } else { "" });
         let text: String = characters[from..to].iter().collect();
         let skip = start - from + before.chars().count();
         let width = location.width.clamp(1, (to - start).max(1));

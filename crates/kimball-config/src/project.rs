@@ -50,7 +50,9 @@ pub(crate) fn check(loaded: &mut [Loaded]) -> Vec<Problem> {
                 }
                 Some(DimensionFacts { surrogate_key: Some(surrogate_key), gets_skeletons }) => {
                     if let Some(named) = key.dimension_key.as_ref().filter(|named| *named != surrogate_key) {
-                        let message = format!("the surrogate key of `{references}` is `{surrogate_key}`, not `{named}`");
+                        let message = format!(
+                            "the surrogate key of `{references}` is `{surrogate_key}`, not `{named}`"
+                        );
                         found.push((mark.dimension_key, message));
                     }
                     if *gets_skeletons && mark.default_early_arriving {
@@ -127,7 +129,8 @@ fn hard_deletes_of_referenced_dimensions(
         .filter_map(|item| {
             let pipeline = item.read.pipeline.as_ref()?;
             let (span, fact) = (item.read.hard_delete?, referenced.get(&pipeline.table)?);
-            let message = format!("`delete_strategy: hard` would leave keys of `{fact}` without their member");
+            let message =
+                format!("`delete_strategy: hard` would leave keys of `{fact}` without their member");
             Some(item.problem(span, message).with_help("use `delete_strategy: soft`"))
         })
         .collect()

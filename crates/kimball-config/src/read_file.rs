@@ -14,8 +14,8 @@ pub(crate) const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 ///
 /// # Errors
 /// A problem when the file cannot be read, is no regular file, is too large or is not UTF-8.
-pub(crate) fn read_file(path: &Path, named: &Path) -> Result<SourceFile, Problem> {
-    let refuse = |message: String| Problem::error(message).in_file(named);
+pub(crate) fn read_file(path: &Path, named: &Path) -> Result<SourceFile, Box<Problem>> {
+    let refuse = |message: String| Box::new(Problem::error(message).in_file(named));
     let unreadable = |error: std::io::Error| refuse(format!("this cannot be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
     // A pipe or a device could keep the reader waiting for ever.
@@ -32,7 +32,7 @@ pub(crate) fn read_file(path: &Path, named: &Path) -> Result<SourceFile, Problem
             let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
             Ok(SourceFile::new(named, text))
         }
-        Err(error) => Err(not_utf8(named, error)),
+        Err(error) => Err(Box::new(not_utf8(named, error))),
     }
 }
 
@@ -53,7 +53,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<SourceFile, Problem> {
+    fn read(bytes: &[u8]) -> Result<SourceFile, Box<Problem>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.yml");
         std::fs::write(&path, bytes).unwrap();

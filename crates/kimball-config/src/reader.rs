@@ -32,11 +32,20 @@ pub(crate) struct MapReader<'a> {
 
 impl<'a> MapReader<'a> {
     /// Opens a node that has to be a mapping, and reports keys that it does not know or that repeat.
-    pub(crate) fn open(findings: &'a Findings<'a>, node: &'a Node, mapping: &'static Mapping) -> Option<Self> {
+    pub(crate) fn open(
+        findings: &'a Findings<'a>,
+        node: &'a Node,
+        mapping: &'static Mapping,
+    ) -> Option<Self> {
         let Value::Mapping(entries) = &node.value else {
             let message = format!("{} is a mapping, found {}", mapping.what, node.kind());
-            let some = mapping.keys.iter().take(3).map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-            findings.error_with_help(node.span, message, format!("write keys such as {some} with their values"));
+            let some =
+                mapping.keys.iter().take(3).map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+            findings.error_with_help(
+                node.span,
+                message,
+                format!("write keys such as {some} with their values"),
+            );
             return None;
         };
         let mut known = HashMap::new();
@@ -133,7 +142,8 @@ impl<'a> MapReader<'a> {
         match scalar(node).and_then(Scalar::as_number) {
             Some(value) if value > 0.0 && value <= 1.0 => Some(Located::new(value, node.span)),
             Some(value) => {
-                self.findings.error(node.span, format!("`{key}` must be above 0 and at most 1, found {value}"));
+                self.findings
+                    .error(node.span, format!("`{key}` must be above 0 and at most 1, found {value}"));
                 None
             }
             None => self.wrong_kind(key, node, "a number"),
@@ -239,19 +249,27 @@ impl<'a> MapReader<'a> {
 }
 
 fn report_unknown(findings: &Findings<'_>, entry: &Entry, mapping: &Mapping) {
+    if findings.is_full() {
+        return findings.error(entry.key_span, "");
+    }
     let message = format!("unknown key `{}` in {}", clip(&entry.key), mapping.what);
-    match advice(&entry.key)
-        .map(str::to_owned)
-        .or_else(|| nearest(&entry.key, mapping.keys.iter().copied()).map(|key| format!("did you mean `{key}`?")))
-    {
+    match advice(&entry.key).map(str::to_owned).or_else(|| {
+        nearest(&entry.key, mapping.keys.iter().copied()).map(|key| format!("did you mean `{key}`?"))
+    }) {
         Some(help) => findings.error_with_help(entry.key_span, message, help),
         None => findings.error(entry.key_span, message),
     }
 }
 
 fn report_repeated(findings: &Findings<'_>, first: &Entry, again: &Entry) {
+    if findings.is_full() {
+        return findings.error(again.key_span, "");
+    }
     let line = findings.file().locate(first.key_span).line;
-    findings.error(again.key_span, format!("the key `{}` is there twice, first on line {line}", clip(&again.key)));
+    findings.error(
+        again.key_span,
+        format!("the key `{}` is there twice, first on line {line}", clip(&again.key)),
+    );
 }
 
 /// A scalar that is text and not blank.

@@ -152,10 +152,7 @@ mod tests {
         let file = SourceFile::new(Path::new("a.yml"), "one: 1\r\nzwölf: äöü\n".to_owned());
         let start = file.written().find("äöü").unwrap();
         let location = file.locate(Span::new(start, start + "äöü".len()));
-        assert_eq!(
-            location,
-            Location { line: 2, column: 8, width: 3, source_line: "zwölf: äöü".to_owned() }
-        );
+        assert_eq!(location, Location { line: 2, column: 8, width: 3, source_line: "zwölf: äöü".to_owned() });
     }
 
     #[test]

@@ -49,7 +49,12 @@ impl Refusal {
 
 /// Checks `transformation_sql`: one SELECT or WITH query that reads the sources and nothing else. Without the
 /// whole list of sources, what it reads is not judged.
-pub(crate) fn check_query(findings: &Findings<'_>, sql: &Located<String>, style: ScalarStyle, sources: Option<&[Source]>) {
+pub(crate) fn check_query(
+    findings: &Findings<'_>,
+    sql: &Located<String>,
+    style: ScalarStyle,
+    sources: Option<&[Source]>,
+) {
     match tokenize(&sql.value).and_then(|tokens| on_enough_stack(tokens, judge_query)) {
         Ok(relations) => check_relations(findings, sql, style, sources.unwrap_or_default(), &relations),
         Err(refusal) => {
@@ -71,7 +76,9 @@ pub(crate) fn check_expression(findings: &Findings<'_>, sql: &Located<String>, k
                 let expression = parser.parse_expr()?;
                 match parser.peek_token().token {
                     Token::EOF => Ok(expression),
-                    other => Err(ParserError::ParserError(format!("unexpected `{other}` after the expression"))),
+                    other => {
+                        Err(ParserError::ParserError(format!("unexpected `{other}` after the expression")))
+                    }
                 }
             })
             .map(|_| ())
@@ -105,7 +112,8 @@ fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>, Refusal> {
         return Err(Refusal::new(format!("the text has more than {MAX_TOKENS} words and signs")));
     }
     if nesting::is_too_deep(&tokens) {
-        let message = format!("CASE, CAST, IN and the like nest more than {} levels deep", nesting::MAX_RETRIED);
+        let message =
+            format!("CASE, CAST, IN and the like nest more than {} levels deep", nesting::MAX_RETRIED);
         return Err(Refusal::new(message));
     }
     Ok(tokens)
@@ -196,8 +204,12 @@ fn check_relations(
         return;
     }
     let names = |source: &Source| {
-        let table = TableName::parse(&source.name).ok().map(|name| format!("{}.{}", name.schema(), name.table()));
-        [Some(source.alias.clone()), Some(source.name.clone()), table].into_iter().flatten().map(|n| n.to_lowercase())
+        let table =
+            TableName::parse(&source.name).ok().map(|name| format!("{}.{}", name.schema(), name.table()));
+        [Some(source.alias.clone()), Some(source.name.clone()), table]
+            .into_iter()
+            .flatten()
+            .map(|n| n.to_lowercase())
     };
     let known: HashSet<String> = sources.iter().flat_map(names).collect();
     let mut read = HashSet::new();
@@ -207,7 +219,8 @@ fn check_relations(
             continue;
         }
         let span = place(findings, sql, style, relation.at);
-        let message = format!("transformation_sql reads `{}`, which is none of the sources", clip(&relation.name));
+        let message =
+            format!("transformation_sql reads `{}`, which is none of the sources", clip(&relation.name));
         let help = match nearest(&relation.name, sources.iter().map(|source| source.alias.as_str())) {
             Some(alias) => format!("did you mean `{alias}`?"),
             None => "add it to `sources`".to_owned(),
@@ -220,25 +233,30 @@ fn check_relations(
 }
 
 /// The place in the file of a line and column of the SQL; the SQL as a whole when that cannot be told.
-fn place(findings: &Findings<'_>, sql: &Located<String>, style: ScalarStyle, at: Option<(usize, usize)>) -> Span {
+fn place(
+    findings: &Findings<'_>,
+    sql: &Located<String>,
+    style: ScalarStyle,
+    at: Option<(usize, usize)>,
+) -> Span {
     let whole = sql.span;
     let Some((line, column)) = at else { return whole };
     let Some(sql_line) = sql.value.split('\n').nth(line - 1) else { return whole };
     let within = sql_line.char_indices().nth(column - 1).map_or(sql_line.len(), |(offset, _)| offset);
     let text = findings.file().text();
     if style == ScalarStyle::Literal {
-        let first_line = text[..whole.start].rfind('\n').map_or(0, |at| at + 1);
-        let mut start = first_line;
-        for yaml_line in text[first_line..].split('\n').skip(line - 1).take(1) {
-            start += text[first_line..].split('\n').take(line - 1).map(|skipped| skipped.len() + 1).sum::<usize>();
-            let shown = yaml_line.trim_end_matches('\r');
-            if let Some(indentation) = shown.len().checked_sub(sql_line.trim_end_matches('\r').len())
-                && shown.ends_with(sql_line.trim_end_matches('\r'))
-            {
-                return Span::new(start + indentation + within, start + indentation + within + 1);
+        let block = text[..whole.start].rfind('\n').map_or(0, |at| at + 1);
+        let start =
+            block + text[block..].split('\n').take(line - 1).map(|skipped| skipped.len() + 1).sum::<usize>();
+        let yaml_line = text[block..].split('\n').nth(line - 1).unwrap_or_default().trim_end_matches('\r');
+        // The line of the block is the line of the SQL behind its indentation.
+        return match yaml_line.strip_suffix(sql_line.trim_end_matches('\r')) {
+            Some(indentation) => {
+                let at = start + indentation.len() + within;
+                Span::new(at, at + 1)
             }
-        }
-        return whole;
+            None => whole,
+        };
     }
     // A plain or quoted text on one line stands in the file as it is.
     match text.get(whole.start..whole.end).and_then(|written| written.find(sql.value.as_str())) {

@@ -56,12 +56,12 @@ pub(crate) fn targets_path(request: &LoadRequest, working_dir: &Path) -> Option<
 
 /// Chooses the target of a request.
 ///
-/// The target is usable for templates even when there are problems with it.
+/// Without one, the files cannot be judged: most of what they say depends on it.
 pub(crate) fn choose_target(
     request: &LoadRequest,
     working_dir: &Path,
     targets_path: Option<&Path>,
-) -> (ChosenTarget, Vec<Problem>) {
+) -> (Option<ChosenTarget>, Vec<Problem>) {
     let (targets, mut problems) = match targets_path {
         Some(path) => read_targets(&working_dir.join(path), path),
         None => (None, Vec::new()),
@@ -70,11 +70,16 @@ pub(crate) fn choose_target(
         .map(|path| absolute(working_dir, path))
         .and_then(|path| path.parent().map(Path::to_path_buf))
         .unwrap_or_else(|| absolute(working_dir, Path::new("")));
-    let (name, target) = match pick(request, targets_path, targets) {
+    let file = match (targets_path, targets) {
+        (Some(path), Some(targets)) => Some((path, targets)),
+        (None, _) => None,
+        (Some(_), None) => return (None, problems),
+    };
+    let (name, target) = match pick(request, file) {
         Ok(picked) => picked,
         Err(problem) => {
-            problems.push(problem);
-            (request.target.clone().unwrap_or_else(|| DEFAULT_TARGET.to_owned()), FileTarget::default())
+            problems.push(*problem);
+            return (None, problems);
         }
     };
     let environment = |name: &str| request.environment.get(name).filter(|value| !value.is_empty());
@@ -101,28 +106,25 @@ pub(crate) fn choose_target(
         .map(|(key, value)| (key.clone(), TemplateValue::from(value.as_str())))
         .collect();
     let storage_options = target.storage_options;
-    (ChosenTarget { name, warehouse, etl_schema, storage_options, base_dir, template_values }, problems)
+    let chosen = ChosenTarget { name, warehouse, etl_schema, storage_options, base_dir, template_values };
+    (Some(chosen), problems)
 }
 
 /// The named target, the only one, or `dev`.
 fn pick(
     request: &LoadRequest,
-    targets_path: Option<&Path>,
-    targets: Option<BTreeMap<String, FileTarget>>,
-) -> Result<(String, FileTarget), Problem> {
+    file: Option<(&Path, BTreeMap<String, FileTarget>)>,
+) -> Result<(String, FileTarget), Box<Problem>> {
     let wanted = request.target.as_deref();
-    let Some(path) = targets_path else {
+    let Some((path, mut targets)) = file else {
         return match wanted {
             Some(name) if name != DEFAULT_TARGET => {
-                Err(Problem::error(format!("there is no target `{}`: there is no targets file", clip(name)))
-                    .with_help(format!("write `{TARGETS_FILE_NAME}` or name a file with `--targets`")))
+                let message = format!("there is no target `{}`: there is no targets file", clip(name));
+                let help = format!("write `{TARGETS_FILE_NAME}` or name a file with `--targets`");
+                Err(Problem::error(message).with_help(help).into())
             }
             _ => Ok((DEFAULT_TARGET.to_owned(), FileTarget::default())),
         };
-    };
-    // A file that could not be read has its problems already; no target is missing on top of that.
-    let Some(mut targets) = targets else {
-        return Ok((wanted.unwrap_or(DEFAULT_TARGET).to_owned(), FileTarget::default()));
     };
     let known = targets.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let name = match wanted {
@@ -130,9 +132,8 @@ fn pick(
         None if targets.len() == 1 => targets.keys().next().cloned().unwrap_or_default(),
         None if targets.contains_key(PREFERRED_TARGET) => PREFERRED_TARGET.to_owned(),
         None => {
-            return Err(Problem::error("there are several targets and none is chosen")
-                .in_file(path)
-                .with_help(format!("choose one with `--target`: {known}")));
+            let problem = Problem::error("there are several targets and none is chosen").in_file(path);
+            return Err(problem.with_help(format!("choose one with `--target`: {known}")).into());
         }
     };
     if let Some(target) = targets.remove(&name) {
@@ -142,14 +143,15 @@ fn pick(
         Some(near) => format!("did you mean `{near}`? the targets are {known}"),
         None => format!("the targets are {known}"),
     };
-    Err(Problem::error(format!("there is no target `{}`", clip(&name))).in_file(path).with_help(hint))
+    let problem = Problem::error(format!("there is no target `{}`", clip(&name))).in_file(path);
+    Err(problem.with_help(hint).into())
 }
 
 /// Reads and checks a whole targets file; `None` when it holds no targets at all.
 fn read_targets(path: &Path, named: &Path) -> (Option<BTreeMap<String, FileTarget>>, Vec<Problem>) {
     let file = match read_file(path, named) {
         Ok(file) => file,
-        Err(problem) => return (None, vec![problem]),
+        Err(problem) => return (None, vec![*problem]),
     };
     let findings = Findings::new(&file);
     let root = match parse(file.text()) {
@@ -159,7 +161,10 @@ fn read_targets(path: &Path, named: &Path) -> (Option<BTreeMap<String, FileTarge
             return (None, findings.finish().0);
         }
         Err(error) => {
-            findings.error(error.span, error.message);
+            match error.help {
+                Some(help) => findings.error_with_help(error.span, error.message, help),
+                None => findings.error(error.span, error.message),
+            }
             return (None, findings.finish().0);
         }
     };
@@ -191,7 +196,9 @@ fn read_all(reader: &MapReader<'_>) -> Option<BTreeMap<String, FileTarget>> {
         let target = if entry.value.is_null() {
             FileTarget::default()
         } else {
-            MapReader::open(findings, &entry.value, &TARGET).map(|target| read_target(&target)).unwrap_or_default()
+            MapReader::open(findings, &entry.value, &TARGET)
+                .map(|target| read_target(&target))
+                .unwrap_or_default()
         };
         if targets.insert(entry.key.clone(), target).is_some() {
             findings.error(entry.key_span, format!("the target `{}` is there twice", entry.key));

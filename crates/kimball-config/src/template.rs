@@ -79,9 +79,9 @@ pub(crate) fn render(file: &mut SourceFile, context: &TemplateContext) -> Result
                 // An undefined variable is replaced by a text of its own length and the template is tried
                 // again, so that all of them are found; any other error ends the search.
                 let undefined = error.kind() == ErrorKind::UndefinedError;
-                let replaced = place.filter(|_| undefined && problems.len() < MAX_UNDEFINED).is_some_and(|place| {
-                    blank_out(&mut attempt, &place.range)
-                });
+                let replaced = place
+                    .filter(|_| undefined && problems.len() < MAX_UNDEFINED)
+                    .is_some_and(|place| blank_out(&mut attempt, &place.range));
                 if !replaced {
                     return Err(problems);
                 }
@@ -98,7 +98,8 @@ struct Place {
 
 impl Place {
     fn of(error: &Error, source: &str) -> Option<Self> {
-        let found = error.range().filter(|range| source.get(range.clone()).is_some_and(|text| !text.is_empty()));
+        let found =
+            error.range().filter(|range| source.get(range.clone()).is_some_and(|text| !text.is_empty()));
         if let Some(range) = found {
             return Some(Self { range, exact: true });
         }
@@ -155,7 +156,8 @@ fn render_once(source: &str, context: &TemplateContext) -> Result<Rendered, Erro
 }
 
 fn describe(error: &Error, place: Option<&Place>, file: &SourceFile, context: &TemplateContext) -> Problem {
-    let expression = place.filter(|place| place.exact).and_then(|place| file.written().get(place.range.clone()));
+    let expression =
+        place.filter(|place| place.exact).and_then(|place| file.written().get(place.range.clone()));
     let (message, help) = match error.kind() {
         ErrorKind::UndefinedError => undefined(expression, context),
         ErrorKind::OutOfFuel => (
@@ -163,7 +165,8 @@ fn describe(error: &Error, place: Option<&Place>, file: &SourceFile, context: &T
             Some("templates are for names and settings; shorten its loops".to_owned()),
         ),
         kind => {
-            let detail = error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}"));
+            let detail =
+                error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}"));
             (format!("the template does not work: {detail}"), None)
         }
     };

@@ -116,7 +116,8 @@ async fn attempt(target: &Target, changes: &[Change]) -> Result<Option<Vec<Writt
     for change in changes {
         fresh.push(is_fresh(target, &table, change).await?);
     }
-    let current: Vec<&Change> = changes.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(c, _)| c).collect();
+    let current: Vec<&Change> =
+        changes.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(c, _)| c).collect();
     let mut writer = DataFileWriter::new(&table)?;
     for change in &current {
         writer.write(change.rows.clone()).await?;

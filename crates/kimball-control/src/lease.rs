@@ -152,7 +152,8 @@ impl Leases {
         let files = table.files_of_partition(&[("target_table", target_table)]).await?;
         let condition = format!("target_table = '{}'", target_table.replace('\'', "''"));
         let batches = table.read(&condition).await?;
-        let held = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| self.held(batch)).transpose()?;
+        let held =
+            batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| self.held(batch)).transpose()?;
         Ok((files, held))
     }
 

@@ -174,7 +174,8 @@ impl ControlStore {
         let (target, source) = (row.target_table.as_str(), row.source_table.as_str());
         let files = table.files_of_partition(&[("target_table", target), ("source_table", source)]).await?;
         let quoted = |text: &str| text.replace('\'', "''");
-        let condition = format!("target_table = '{}' AND source_table = '{}'", quoted(target), quoted(source));
+        let condition =
+            format!("target_table = '{}' AND source_table = '{}'", quoted(target), quoted(source));
         let all = of_batches(&table.read(&condition).await?).map_err(|source| self.columns(source))?;
         let (mine, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|found| found.batch_id == row.batch_id && found.is_running());
@@ -183,8 +184,12 @@ impl ControlStore {
         }
         let mut rows = ended(&mine, end)?;
         rows.extend(others);
-        let change =
-            Change { rows: self.batch(&rows)?, removed: files, partitions: partitions(&rows), exclusive: true };
+        let change = Change {
+            rows: self.batch(&rows)?,
+            removed: files,
+            partitions: partitions(&rows),
+            exclusive: true,
+        };
         Ok(matches!(self.committer().await?.commit(change).await?, Written::Committed(_)))
     }
 

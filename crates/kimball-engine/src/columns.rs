@@ -78,7 +78,8 @@ pub(crate) fn qualified(prefix: &str, name: &str) -> String {
 
 /// The condition that two rows have equal keys, NULL equal to NULL.
 pub(crate) fn equal_keys(left: &str, right: &str, names: &[String]) -> String {
-    let equal =
-        |name: &String| format!("({} IS NOT DISTINCT FROM {})", qualified(left, name), qualified(right, name));
+    let equal = |name: &String| {
+        format!("({} IS NOT DISTINCT FROM {})", qualified(left, name), qualified(right, name))
+    };
     names.iter().map(equal).collect::<Vec<_>>().join(" AND ")
 }

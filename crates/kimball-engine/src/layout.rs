@@ -42,7 +42,11 @@ impl Layout {
     /// # Errors
     /// [`EngineError::MissingColumn`], [`EngineError::ReservedColumn`] or [`EngineError::SchemaMismatch`]
     /// when the output, the configuration and the table do not fit together.
-    pub(crate) fn of(pipeline: &Pipeline, output: &Schema, existing: Option<&Schema>) -> Result<Self, EngineError> {
+    pub(crate) fn of(
+        pipeline: &Pipeline,
+        output: &Schema,
+        existing: Option<&Schema>,
+    ) -> Result<Self, EngineError> {
         let stored = stored_schema(output)?;
         let mut layout = Self {
             table: pipeline.table.to_string(),
@@ -80,7 +84,8 @@ impl Layout {
                         layout.require("foreign key", std::slice::from_ref(&key.column))?;
                         continue;
                     };
-                    layout.forbid(&key.column, "it is a foreign key with a lookup, which the engine finds")?;
+                    layout
+                        .forbid(&key.column, "it is a foreign key with a lookup, which the engine finds")?;
                     layout.require("lookup column", &lookup.source_columns)?;
                     layout.require("event_time", lookup.event_time.as_slice())?;
                     layout.looked_up.push(key.column.clone());
@@ -97,10 +102,9 @@ impl Layout {
 
     /// Attributes: columns of the output that are neither key nor effective time.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = &str> {
-        self.output
-            .iter()
-            .map(|field| field.name().as_str())
-            .filter(|name| !self.keys.iter().any(|key| key == name) && self.effective_at.as_deref() != Some(name))
+        self.output.iter().map(|field| field.name().as_str()).filter(|name| {
+            !self.keys.iter().any(|key| key == name) && self.effective_at.as_deref() != Some(name)
+        })
     }
 
     /// Attributes that are overwritten in place in a history.
@@ -231,8 +235,9 @@ fn stores(stored: &DataType, staged: &DataType) -> bool {
             scale >= other_scale
                 && i16::from(*precision) - i16::from(*scale) >= i16::from(*other) - i16::from(*other_scale)
         }
-        (Decimal128(precision, scale), whole) => integer_digits(whole)
-            .is_some_and(|digits| i16::from(*precision) - i16::from(*scale) >= digits),
+        (Decimal128(precision, scale), whole) => {
+            integer_digits(whole).is_some_and(|digits| i16::from(*precision) - i16::from(*scale) >= digits)
+        }
         (Timestamp(_, _), Date32) => true,
         _ => false,
     }

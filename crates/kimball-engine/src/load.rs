@@ -103,7 +103,8 @@ impl Batch<'_> {
         match &self.pipeline.kind {
             TableKind::Dimension(dimension) => {
                 let present = self.default_keys(table, &dimension.surrogate_key).await?;
-                let absent = missing_defaults(dimension, &staged.layout, &present, self.clock, self.batch_id)?;
+                let absent =
+                    missing_defaults(dimension, &staged.layout, &present, self.clock, self.batch_id)?;
                 let merge = DimensionMerge {
                     session: &session,
                     pipeline: self.pipeline,
@@ -185,7 +186,10 @@ impl Batch<'_> {
             loaded_rows(&schema, surrogate_key)
         );
         let batches = query(&session, &sql).await?.collect().await?;
-        Ok(batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect())
+        Ok(batches
+            .iter()
+            .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
+            .collect())
     }
 
     /// Whether the target holds rows besides default members.
@@ -203,8 +207,13 @@ impl Batch<'_> {
     }
 }
 
-async fn count_loaded(session: &SessionContext, table: &LakeTable, surrogate_key: &str) -> Result<u64, EngineError> {
+async fn count_loaded(
+    session: &SessionContext,
+    table: &LakeTable,
+    surrogate_key: &str,
+) -> Result<u64, EngineError> {
     session.register_table("target", table.rows().await?)?;
     let schema = table.schema()?;
-    number(session, &format!("SELECT count(*) FROM target WHERE {}", loaded_rows(&schema, surrogate_key))).await
+    number(session, &format!("SELECT count(*) FROM target WHERE {}", loaded_rows(&schema, surrogate_key)))
+        .await
 }

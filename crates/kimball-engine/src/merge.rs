@@ -118,7 +118,8 @@ pub(crate) async fn addresses(frame: DataFrame) -> Result<RowRemovals, EngineErr
     let mut found = RowRemovals::new();
     let mut stream = frame.execute_stream().await?;
     while let Some(batch) = stream.try_next().await? {
-        let files = batch.column_by_name(FILE_COLUMN).map(|column| column.as_primitive::<UInt32Type>().clone());
+        let files =
+            batch.column_by_name(FILE_COLUMN).map(|column| column.as_primitive::<UInt32Type>().clone());
         let rows = batch.column_by_name(ROW_COLUMN).map(|column| column.as_primitive::<Int64Type>().clone());
         if let (Some(files), Some(rows)) = (files, rows) {
             note_addresses(&files, &rows, &mut found);

@@ -17,7 +17,11 @@ use crate::layout::Layout;
 ///
 /// # Errors
 /// [`EngineError::Config`] when a substitute does not fit its column's type.
-pub(crate) fn conform(frame: DataFrame, pipeline: &Pipeline, layout: &Layout) -> Result<DataFrame, EngineError> {
+pub(crate) fn conform(
+    frame: DataFrame,
+    pipeline: &Pipeline,
+    layout: &Layout,
+) -> Result<DataFrame, EngineError> {
     let names: Vec<String> = frame.schema().fields().iter().map(|field| field.name().clone()).collect();
     let mut exprs = Vec::with_capacity(names.len());
     for field in &layout.output {
@@ -28,7 +32,9 @@ pub(crate) fn conform(frame: DataFrame, pipeline: &Pipeline, layout: &Layout) ->
         };
         exprs.push(value.alias(field.name()));
     }
-    exprs.extend(names.iter().filter(|name| [OP, VERSION, TIME].contains(&name.as_str())).map(|name| column(name)));
+    exprs.extend(
+        names.iter().filter(|name| [OP, VERSION, TIME].contains(&name.as_str())).map(|name| column(name)),
+    );
     Ok(frame.select(exprs)?)
 }
 
@@ -38,8 +44,13 @@ pub(crate) fn column(name: &str) -> Expr {
 }
 
 /// What a NULL of this column becomes; `None` where NULL stays.
-fn substitute(pipeline: &Pipeline, layout: &Layout, field: &Field) -> Result<Option<ScalarValue>, EngineError> {
-    let (TableKind::Dimension(_), NullPolicy::Kimball { substitutes }) = (&pipeline.kind, &pipeline.null_policy)
+fn substitute(
+    pipeline: &Pipeline,
+    layout: &Layout,
+    field: &Field,
+) -> Result<Option<ScalarValue>, EngineError> {
+    let (TableKind::Dimension(_), NullPolicy::Kimball { substitutes }) =
+        (&pipeline.kind, &pipeline.null_policy)
     else {
         return Ok(None);
     };
@@ -58,7 +69,11 @@ fn substitute(pipeline: &Pipeline, layout: &Layout, field: &Field) -> Result<Opt
 /// [`EngineError::Config`] when it is none.
 pub(crate) fn parse(written: &str, field: &Field) -> Result<ScalarValue, EngineError> {
     ScalarValue::Utf8(Some(written.to_owned())).cast_to(field.data_type()).map_err(|_| {
-        EngineError::Config(format!("`{written}` is no value of column `{}` ({})", field.name(), field.data_type()))
+        EngineError::Config(format!(
+            "`{written}` is no value of column `{}` ({})",
+            field.name(),
+            field.data_type()
+        ))
     })
 }
 

@@ -83,7 +83,8 @@ impl Upsert<'_> {
         );
         let mut touched = addresses(query(session, &matched).await?).await?;
         if self.closes_missing() {
-            let open = format!("SELECT * FROM target WHERE {} AND NOT coalesce({IS_DELETED}, false)", self.loaded);
+            let open =
+                format!("SELECT * FROM target WHERE {} AND NOT coalesce({IS_DELETED}, false)", self.loaded);
             let missing = format!(
                 "SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM ({open}) t \
                  WHERE NOT EXISTS (SELECT 1 FROM staged s WHERE {same})"
@@ -124,7 +125,11 @@ impl Upsert<'_> {
         for derived in &self.derived {
             columns.push(format!("{} AS {}", derived.value, quoted(&derived.column)));
             if derived.compared {
-                differs.push(format!("(({}) IS DISTINCT FROM {})", derived.value, qualified("h", &derived.column)));
+                differs.push(format!(
+                    "(({}) IS DISTINCT FROM {})",
+                    derived.value,
+                    qualified("h", &derived.column)
+                ));
             }
         }
         let (on_delete, deletes) = match self.delete_strategy {
@@ -147,7 +152,12 @@ impl Upsert<'_> {
 }
 
 /// Refuses a snapshot that would take away more than the configuration allows (semantics 4.8).
-pub(crate) fn guard_close(missing: MissingRows, closing: u64, open: u64, role: &str) -> Result<(), EngineError> {
+pub(crate) fn guard_close(
+    missing: MissingRows,
+    closing: u64,
+    open: u64,
+    role: &str,
+) -> Result<(), EngineError> {
     if closing == 0 {
         return Ok(());
     }

@@ -221,7 +221,9 @@ impl Inner {
     async fn open(&self, settings: &Settings) -> Result<RunContext, ExecutorError> {
         let run_time = settings.run_time().unwrap_or_else(clock::now);
         let written = self.project.pipelines.iter().map(|pipeline| pipeline.table.clone()).collect();
-        RunContext::open(&self.project.target, settings, run_time, written).await.map_err(ExecutorError::Warehouse)
+        RunContext::open(&self.project.target, settings, run_time, written)
+            .await
+            .map_err(ExecutorError::Warehouse)
     }
 
     async fn check_upstreams(&self, context: &RunContext) -> Result<(), ExecutorError> {

@@ -46,6 +46,7 @@ pub struct Heading<'a> {
 
 impl fmt::Display for Heading<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{RULE}\nWave: {} ({})\n{RULE}", self.label, counted(self.pipelines, "pipeline"))
+        // The guide's line, whatever the number: programs read it.
+        write!(f, "{RULE}\nWave: {} ({} pipelines)\n{RULE}", self.label, self.pipelines)
     }
 }

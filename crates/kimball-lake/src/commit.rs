@@ -79,7 +79,9 @@ impl LakeTable {
         let properties = CommitProperties::default()
             .with_max_retries(0)
             .with_metadata([("userMetadata".to_owned(), commit.user_metadata.into())])
-            .with_application_transactions(transactions.map(|(id, value)| Transaction::new(id, value)).collect());
+            .with_application_transactions(
+                transactions.map(|(id, value)| Transaction::new(id, value)).collect(),
+            );
         let operation = DeltaOperation::Merge {
             predicate: None,
             merge_predicate: None,
@@ -134,7 +136,11 @@ impl LakeTable {
 
     /// The actions that take rows out: a file that loses its last row goes, any other gets a deletion
     /// vector that unites the rows it had lost with those it loses now.
-    async fn removal_actions(&self, rows: &LiveRows, removals: &RowRemovals) -> Result<Vec<Action>, LakeError> {
+    async fn removal_actions(
+        &self,
+        rows: &LiveRows,
+        removals: &RowRemovals,
+    ) -> Result<Vec<Action>, LakeError> {
         let touched: Vec<(&LiveFile, RoaringTreemap)> = removals
             .iter()
             .filter(|(_, removed)| !removed.is_empty())
@@ -202,4 +208,3 @@ fn now_millis() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
-

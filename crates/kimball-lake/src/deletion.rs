@@ -53,7 +53,8 @@ impl LakeTable {
         for rows in vectors {
             let mut vector = KernelDeletionVector::new();
             vector.add_deleted_row_indexes(rows.iter());
-            let written = writer.write_deletion_vector(vector).map_err(|source| failed(source.to_string()))?;
+            let written =
+                writer.write_deletion_vector(vector).map_err(|source| failed(source.to_string()))?;
             described.push(DeletionVectorDescriptor {
                 storage_type: StorageType::UuidRelativePath,
                 path_or_inline_dv: z85::encode(id.as_bytes()),

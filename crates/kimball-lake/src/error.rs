@@ -144,7 +144,9 @@ impl Classify for LakeError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::InvalidName { .. } | Self::InvalidLocation { .. } => FaultKind::Config,
-            Self::NoChangeFeed { .. } | Self::NotAppendOnly { .. } | Self::NoSuchVersion { .. } => FaultKind::Config,
+            Self::NoChangeFeed { .. } | Self::NotAppendOnly { .. } | Self::NoSuchVersion { .. } => {
+                FaultKind::Config
+            }
             Self::Missing { .. } | Self::NoFiles { .. } => FaultKind::MissingTable,
             Self::UnsupportedType { .. } => FaultKind::SchemaMismatch,
             Self::Folder { .. } | Self::BadPath { .. } => FaultKind::Storage,
@@ -163,7 +165,9 @@ pub fn fault_of(error: &DataFusionError) -> FaultKind {
         DataFusionError::IoError(source) => fault_of_io(source),
         DataFusionError::ParquetError(_) => FaultKind::Storage,
         DataFusionError::ResourcesExhausted(_) => FaultKind::Storage,
-        DataFusionError::SQL(..) | DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => FaultKind::Sql,
+        DataFusionError::SQL(..) | DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => {
+            FaultKind::Sql
+        }
         DataFusionError::NotImplemented(_) => FaultKind::Sql,
         DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => FaultKind::Sql,
         DataFusionError::External(source) => {

@@ -36,7 +36,11 @@ impl FileSource {
     ///
     /// # Errors
     /// [`LakeError::NoFiles`] when nothing matches, [`LakeError::BadPath`] when it cannot be listed.
-    pub fn list(format: FileFormat, path: &str, options: &BTreeMap<String, String>) -> Result<Self, LakeError> {
+    pub fn list(
+        format: FileFormat,
+        path: &str,
+        options: &BTreeMap<String, String>,
+    ) -> Result<Self, LakeError> {
         let bad = |reason: String| LakeError::BadPath { path: path.to_owned(), reason };
         if path.contains("://") && !path.starts_with("file://") {
             return Err(bad("file sources on object stores are not supported yet".to_owned()));

@@ -112,7 +112,9 @@ async fn count_records(store: &Arc<dyn ObjectStore>, path: &Path, size: u64) -> 
         let mut reader = ParquetMetaDataReader::new();
         match reader.try_parse_sized(&tail, size).and_then(|()| reader.finish()) {
             Ok(footer) => return Ok(u64::try_from(footer.file_metadata().num_rows()).unwrap_or_default()),
-            Err(ParquetError::NeedMoreData(needed)) if (needed as u64) > wanted && (needed as u64) <= size => {
+            Err(ParquetError::NeedMoreData(needed))
+                if (needed as u64) > wanted && (needed as u64) <= size =>
+            {
                 wanted = needed as u64;
             }
             Err(source) => return Err(LakeError::Query(DataFusionError::ParquetError(Box::new(source)))),

@@ -25,7 +25,9 @@ pub fn stored_schema(schema: &Schema) -> Result<SchemaRef, LakeError> {
 
 fn stored_type(found: &DataType) -> Option<DataType> {
     Some(match found {
-        DataType::Boolean | DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => found.clone(),
+        DataType::Boolean | DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+            found.clone()
+        }
         DataType::UInt8 => DataType::Int16,
         DataType::UInt16 => DataType::Int32,
         DataType::UInt32 => DataType::Int64,

@@ -70,7 +70,12 @@ impl Warehouse {
     /// # Errors
     /// [`LakeError::UnsupportedType`] for a column that Delta cannot store, [`LakeError::Delta`] when
     /// the table exists by now or cannot be written.
-    pub async fn create(&self, table: &TableId, schema: &Schema, new: &NewTable) -> Result<LakeTable, LakeError> {
+    pub async fn create(
+        &self,
+        table: &TableId,
+        schema: &Schema,
+        new: &NewTable,
+    ) -> Result<LakeTable, LakeError> {
         let described = describe(schema, &new.column_descriptions);
         let columns: StructType =
             (&described).try_into_kernel().map_err(|source: arrow::error::ArrowError| {
@@ -132,7 +137,11 @@ impl LakeTable {
     pub async fn at_version(&self, version: i64) -> Result<Self, LakeError> {
         let wanted = u64::try_from(version).ok().filter(|wanted| as_signed(*wanted) <= self.version());
         let Some(wanted) = wanted else {
-            return Err(LakeError::NoSuchVersion { table: self.name.clone(), version, newest: self.version() });
+            return Err(LakeError::NoSuchVersion {
+                table: self.name.clone(),
+                version,
+                newest: self.version(),
+            });
         };
         let config = self.inner.log_store();
         let mut inner = DeltaTableBuilder::from_url(self.inner.table_url().clone())
@@ -235,7 +244,11 @@ impl LakeTable {
     ///
     /// # Errors
     /// [`LakeError::Delta`] when a log entry cannot be read.
-    pub async fn commit_with_metadata(&self, user_metadata: &str, since: i64) -> Result<Option<i64>, LakeError> {
+    pub async fn commit_with_metadata(
+        &self,
+        user_metadata: &str,
+        since: i64,
+    ) -> Result<Option<i64>, LakeError> {
         for version in (0..=self.version()).rev() {
             let actions = self.actions_of(version).await?;
             let commit = actions.iter().find_map(|action| match action {
@@ -261,9 +274,12 @@ impl LakeTable {
     /// The actions of one commit; none when its log entry is gone.
     pub(crate) async fn actions_of(&self, version: i64) -> Result<Vec<Action>, LakeError> {
         let Ok(wanted) = u64::try_from(version) else { return Ok(Vec::new()) };
-        let entry = self.inner.log_store().read_commit_entry(wanted).await.map_err(LakeError::delta(&self.name))?;
+        let entry =
+            self.inner.log_store().read_commit_entry(wanted).await.map_err(LakeError::delta(&self.name))?;
         match entry {
-            Some(bytes) => deltalake::logstore::get_actions(wanted, &bytes).map_err(LakeError::delta(&self.name)),
+            Some(bytes) => {
+                deltalake::logstore::get_actions(wanted, &bytes).map_err(LakeError::delta(&self.name))
+            }
             None => Ok(Vec::new()),
         }
     }

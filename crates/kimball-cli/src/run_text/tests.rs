@@ -135,9 +135,9 @@ fn failures_skips_retries_and_warnings_have_lines_of_their_own() {
     assert_eq!(
         text(trouble(), Detail::Full),
         "  ↻ Retrying: gold.dim_product in 30s - attempt 1 failed: another process holds the table
-  ✓ Completed: gold.dim_date (0.0s, up to date)
+  ✓ Completed: gold.dim_date (0.0s, 0 rows) - up to date
   ! Warning: gold.dim_store - the configuration changed
-  ✓ Completed: gold.dim_store (0.0s, 1 row)
+  ✓ Completed: gold.dim_store (0.0s, 1 rows)
   ✗ Failed: gold.dim_product - another process holds the table
       since 10:00
   ↷ Skipped: gold.fact_sales - needs gold.dim_product, which failed

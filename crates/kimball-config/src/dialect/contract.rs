@@ -48,7 +48,9 @@ fn check_schema(contract: &MapReader<'_>) {
         return;
     };
     for entry in entries {
-        let Some(column) = MapReader::open(contract.findings(), &entry.value, &CONTRACT_COLUMN) else { continue };
+        let Some(column) = MapReader::open(contract.findings(), &entry.value, &CONTRACT_COLUMN) else {
+            continue;
+        };
         column.flag("nullable");
         if let Some(name) = column.required_text("type")
             && !is_type_name(&name.value)
@@ -74,7 +76,8 @@ fn check_cdc(contract: &MapReader<'_>, primary_keys: &[String], strategy: Option
         let named: Vec<&str> = keys.iter().map(|key| key.value.as_str()).collect();
         if !primary_keys.is_empty() && !keys.is_empty() && named != primary_keys {
             let span = cdc.key_span("primary_key");
-            cdc.findings().error(span, "`primary_key` of the contract and `primary_keys` of the source differ");
+            cdc.findings()
+                .error(span, "`primary_key` of the contract and `primary_keys` of the source differ");
         }
     }
 }
@@ -150,9 +153,11 @@ pub(crate) fn check_duration(findings: &Findings<'_>, duration: &Located<String>
     let text = duration.value.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let unit = text[digits..].trim_start().to_ascii_lowercase();
-    let units = ["s", "m", "h", "d", "second", "minute", "hour", "day", "seconds", "minutes", "hours", "days"];
+    let units =
+        ["s", "m", "h", "d", "second", "minute", "hour", "day", "seconds", "minutes", "hours", "days"];
     if digits == 0 || digits > 9 || !units.contains(&unit.as_str()) {
-        let message = format!("`{key}` must be a duration such as `2 hours` or `30m`, found `{}`", clip(text));
+        let message =
+            format!("`{key}` must be a duration such as `2 hours` or `30m`, found `{}`", clip(text));
         findings.error(duration.span, message);
     }
 }
@@ -163,9 +168,29 @@ fn is_type_name(text: &str) -> bool {
     let base = lower.split(['(', '<']).next().unwrap_or_default().trim().to_owned();
     let arguments = lower[base.len()..].trim();
     let plain = [
-        "string", "varchar", "char", "text", "boolean", "bool", "byte", "tinyint", "short", "smallint", "int",
-        "integer", "long", "bigint", "float", "real", "double", "double precision", "date", "timestamp",
-        "timestamp_ntz", "timestamp_ltz", "binary",
+        "string",
+        "varchar",
+        "char",
+        "text",
+        "boolean",
+        "bool",
+        "byte",
+        "tinyint",
+        "short",
+        "smallint",
+        "int",
+        "integer",
+        "long",
+        "bigint",
+        "float",
+        "real",
+        "double",
+        "double precision",
+        "date",
+        "timestamp",
+        "timestamp_ntz",
+        "timestamp_ltz",
+        "binary",
     ];
     match base.as_str() {
         "decimal" | "numeric" | "dec" => arguments.is_empty() || is_argument_list(arguments, 2),
@@ -188,7 +213,9 @@ mod tests {
 
     #[test]
     fn types_are_known_in_their_usual_spellings() {
-        for name in ["int", "INTEGER", "bigint", "long", "decimal(10, 2)", "numeric", "varchar(20)", "array<int>"] {
+        for name in
+            ["int", "INTEGER", "bigint", "long", "decimal(10, 2)", "numeric", "varchar(20)", "array<int>"]
+        {
             assert!(is_type_name(name), "{name}");
         }
         for name in ["strnig", "decimal(a)", "decimal(1,2,3)", "int(3)", "", "array"] {

@@ -48,7 +48,8 @@ pub(crate) fn check_inert(reader: &MapReader<'_>, kind: Option<&TableKind>) {
     let is_fact = matches!(kind, Some(TableKind::Fact(_)));
     let validations = ["error", "warn", "skip"].map(|word| (word, ()));
     if kind.is_some() && !is_fact && reader.choice("grain_validation", &validations).is_some() {
-        findings.note("grain_validation has no effect on a dimension; repeated natural keys are always an error");
+        findings
+            .note("grain_validation has no effect on a dimension; repeated natural keys are always an error");
     }
     let remembers = reader.flag("remember_repeats").is_none_or(|flag| flag.value);
     if remembers && is_history(kind) {

@@ -57,7 +57,8 @@ fn natural_keys(reader: &MapReader<'_>) -> Vec<Located<String>> {
 }
 
 fn missing_key(reader: &MapReader<'_>, field: &str) {
-    let span = if reader.node("keys").is_some() { reader.key_span("keys") } else { reader.key_span("table_type") };
+    let span =
+        if reader.node("keys").is_some() { reader.key_span("keys") } else { reader.key_span("table_type") };
     reader.findings().error(span, format!("a dimension needs `keys.{field}`"));
 }
 
@@ -98,7 +99,9 @@ fn check_durable_key(reader: &MapReader<'_>, scd_type: Option<&Located<i64>>) {
         (Some(7), None) => missing_key(reader, "durable_key"),
         (Some(7) | None, _) | (_, None) => {}
         (Some(other), Some(span)) => {
-            reader.findings().error(span, format!("`durable_key` is for type 7, this dimension is type {other}"));
+            reader
+                .findings()
+                .error(span, format!("`durable_key` is for type 7, this dimension is type {other}"));
         }
     }
 }

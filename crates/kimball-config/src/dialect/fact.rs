@@ -110,7 +110,9 @@ fn check_pattern(reader: &MapReader<'_>) {
         match pattern.value {
             Pattern::Transaction => {}
             Pattern::PeriodicSnapshot => findings.not_yet(pattern.span, "fact_pattern: periodic_snapshot"),
-            Pattern::AccumulatingSnapshot => findings.not_yet(pattern.span, "fact_pattern: accumulating_snapshot"),
+            Pattern::AccumulatingSnapshot => {
+                findings.not_yet(pattern.span, "fact_pattern: accumulating_snapshot")
+            }
         }
     }
     if reader.node("snapshot_period").is_some() && kind != Some(Pattern::PeriodicSnapshot) {
@@ -129,7 +131,12 @@ fn check_milestones(reader: &MapReader<'_>) -> usize {
     let (mut names, mut used_columns, mut orders) = (HashSet::new(), HashSet::new(), HashSet::new());
     for milestone in &milestones {
         unique(milestone, milestone.required_text("name"), &mut names, "milestone");
-        unique(milestone, columns::required_column(milestone, "column"), &mut used_columns, "milestone column");
+        unique(
+            milestone,
+            columns::required_column(milestone, "column"),
+            &mut used_columns,
+            "milestone column",
+        );
         milestone.required("order");
         if let Some(order) = milestone.integer("order", 1)
             && !orders.insert(order.value)

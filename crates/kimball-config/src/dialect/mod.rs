@@ -8,6 +8,7 @@ mod fact;
 mod foreign_key;
 pub(crate) mod keys;
 mod later;
+mod options;
 mod pipeline;
 mod quality;
 mod source;

@@ -149,9 +149,10 @@ fn read_transformation(reader: &MapReader<'_>, sources: &[Source]) -> Option<Tra
 
 fn refuse_append_sources(reader: &MapReader<'_>, sources: &[Source]) {
     if sources.iter().any(|source| source.strategy == CdcStrategy::Append) {
-        reader
-            .findings()
-            .error(reader.key_span("sources"), "`cdc_strategy: append` is for facts with `append_only: true`");
+        reader.findings().error(
+            reader.key_span("sources"),
+            "`cdc_strategy: append` is for facts with `append_only: true`",
+        );
     }
 }
 
@@ -164,7 +165,9 @@ fn read_delete_strategy(
     let Some(strategy) = reader.choice("delete_strategy", &strategies) else { return DeleteStrategy::Soft };
     if strategy.value == DeleteStrategy::Hard {
         if is_history(kind) {
-            reader.findings().note("delete_strategy: hard has no effect on a history: a delete closes the version");
+            reader
+                .findings()
+                .note("delete_strategy: hard has no effect on a history: a delete closes the version");
         } else {
             *hard_delete = Some(strategy.span);
         }
@@ -190,7 +193,8 @@ fn read_null_policy(reader: &MapReader<'_>) -> NullPolicy {
     let Some(policy) = reader.mapping("null_policy", &NULL_POLICY) else {
         return NullPolicy::Kimball { substitutes: BTreeMap::new() };
     };
-    let legacy = policy.choice("mode", &[("kimball", false), ("legacy", true)]).is_some_and(|mode| mode.value);
+    let legacy =
+        policy.choice("mode", &[("kimball", false), ("legacy", true)]).is_some_and(|mode| mode.value);
     let substitutes = policy.texts("attribute_substitutes").unwrap_or_default();
     for (column, value) in &substitutes {
         columns::check(policy.findings(), &Located::new(column.clone(), value.span));

@@ -37,12 +37,17 @@ fn check_test(findings: &Findings<'_>, test: &Node) {
         match word.text.as_str() {
             "unique" | "not_null" => {}
             "accepted_values" | "relationships" | "expression" => {
-                findings.error(test.span, format!("the test `{}` needs its settings: write a mapping", word.text));
+                findings.error(
+                    test.span,
+                    format!("the test `{}` needs its settings: write a mapping", word.text),
+                );
             }
             other => {
                 let message = format!("unknown test `{}`", clip(other));
                 match nearest(other, TEST.keys.iter().copied()) {
-                    Some(known) => findings.error_with_help(test.span, message, format!("did you mean `{known}`?")),
+                    Some(known) => {
+                        findings.error_with_help(test.span, message, format!("did you mean `{known}`?"))
+                    }
                     None => findings.error_with_help(
                         test.span,
                         message,
@@ -86,7 +91,8 @@ fn check_pii_column(column: &MapReader<'_>) {
         column.findings().error(mask.span, "`mask_char` is one character");
     }
     // Unquoted, the strategy `null` is YAML's null.
-    let is_null_strategy = column.raw("strategy").is_some_and(|node| node.is_null() && column.node("strategy").is_none());
+    let is_null_strategy =
+        column.raw("strategy").is_some_and(|node| node.is_null() && column.node("strategy").is_none());
     let strategies = ["tokenize", "fast_hash", "hash", "mask", "null", "drop"].map(|word| (word, word));
     let strategy = if is_null_strategy { None } else { column.choice("strategy", &strategies) };
     let is_tokenize = strategy.as_ref().is_some_and(|strategy| strategy.value == "tokenize");
@@ -108,7 +114,6 @@ fn check_pii_column(column: &MapReader<'_>) {
 
 /// `env://NAME`.
 pub(crate) fn is_environment_reference(text: &str) -> bool {
-    text.strip_prefix("env://").is_some_and(|name| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
+    text.strip_prefix("env://")
+        .is_some_and(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
 }

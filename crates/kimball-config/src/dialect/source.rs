@@ -1,11 +1,11 @@
 //! Sources: what is read, and how much of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
-use super::columns::{columns, plain};
-use super::contract;
+use super::columns::plain;
 use super::keys::{SOURCE, STREAMING};
+use super::{contract, options};
 use crate::location::absolute_path_or_url;
 use crate::model::{CdcStrategy, FileFormat, Source, SourceLocation};
 use crate::name::{TableName, is_identifier};
@@ -23,7 +23,8 @@ pub(crate) fn read_sources(reader: &MapReader<'_>, base_dir: &Path) -> Vec<Sourc
     for item in items {
         let Some(source) = read_source(&item, base_dir) else { continue };
         if let Some(other) = aliases.insert(source.alias.to_lowercase(), source.name.clone()) {
-            let span = if item.node("alias").is_some() { item.key_span("alias") } else { item.key_span("name") };
+            let span =
+                if item.node("alias").is_some() { item.key_span("alias") } else { item.key_span("name") };
             item.findings().error_with_help(
                 span,
                 format!("the alias `{}` is taken by the source `{}`", source.alias, clip(&other)),
@@ -56,7 +57,8 @@ fn read_source(source: &MapReader<'_>, base_dir: &Path) -> Option<Source> {
     let alias = read_alias(source, name.as_ref());
     let location = format.and_then(|format| read_location(source, format, name.as_ref(), base_dir));
     let strategy = read_strategy(source, format);
-    let primary_keys = columns(source, "primary_keys").map(plain).unwrap_or_default();
+    // Columns of the source, not of the table: any name will do.
+    let primary_keys = source.names("primary_keys").map(|names| plain(names.value)).unwrap_or_default();
     let starting_version = read_starting_version(source, strategy);
     check_streaming(source, strategy);
     contract::check(source, &primary_keys, strategy);
@@ -98,13 +100,15 @@ fn read_location(
     base_dir: &Path,
 ) -> Option<SourceLocation> {
     let path = source.text("path");
-    let options = read_options(source, format);
+    let file_format = match format {
+        Format::Delta => None,
+        Format::File(format) => Some(format),
+    };
+    let options = options::read(source, file_format);
     match (format, path) {
-        (Format::File(format), Some(path)) => Some(SourceLocation::Files {
-            format,
-            path: absolute_path_or_url(&path.value, base_dir),
-            options,
-        }),
+        (Format::File(format), Some(path)) => {
+            Some(SourceLocation::Files { format, path: absolute_path_or_url(&path.value, base_dir), options })
+        }
         (Format::File(_), None) => {
             if source.node("path").is_none() {
                 source.findings().error_with_help(
@@ -139,24 +143,9 @@ fn read_location(
     }
 }
 
-/// Reader options; their names are Spark's, where case means nothing.
-fn read_options(source: &MapReader<'_>, format: Format) -> BTreeMap<String, String> {
-    let mut options = BTreeMap::new();
-    for (name, value) in source.texts("options").unwrap_or_default() {
-        if options.insert(name.to_lowercase(), value.value).is_some() {
-            source.findings().error(value.span, format!("the option `{}` is there twice", clip(&name)));
-        }
-    }
-    if format == Format::Delta && !options.is_empty() {
-        source
-            .findings()
-            .error(source.key_span("options"), "`options` are for csv, parquet and json sources");
-    }
-    options
-}
-
 fn read_strategy(source: &MapReader<'_>, format: Option<Format>) -> Option<CdcStrategy> {
-    let strategies = [("cdf", CdcStrategy::Cdf), ("full", CdcStrategy::Full), ("append", CdcStrategy::Append)];
+    let strategies =
+        [("cdf", CdcStrategy::Cdf), ("full", CdcStrategy::Full), ("append", CdcStrategy::Append)];
     if source.node("cdc_strategy").is_none() {
         return format.map(|format| match format {
             Format::Delta => CdcStrategy::Cdf,
@@ -203,7 +192,8 @@ fn check_streaming(source: &MapReader<'_>, strategy: Option<CdcStrategy>) {
     streaming.flag("ignore_changes");
     if let Some(enabled) = streaming.flag("enabled").filter(|flag| flag.value) {
         if timed && interval.is_none() {
-            findings.error(streaming.key_span("trigger"), "`trigger: processing_time` needs `trigger_interval`");
+            findings
+                .error(streaming.key_span("trigger"), "`trigger: processing_time` needs `trigger_interval`");
         }
         if strategy == Some(CdcStrategy::Full) {
             findings.error(enabled.span, "`streaming` needs a feed: `cdc_strategy: cdf` or `append`");

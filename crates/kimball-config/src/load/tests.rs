@@ -177,10 +177,12 @@ fn the_example_project_of_the_guide_loads() {
 
     let date = &project.pipelines[1];
     assert_eq!(date.description.as_deref(), Some("One row a day."));
-    let SourceLocation::Files { format, path, options } = &date.sources[0].location else { panic!("no files") };
+    let SourceLocation::Files { format, path, options } = &date.sources[0].location else {
+        panic!("no files")
+    };
     assert_eq!(*format, FileFormat::Csv);
     assert_eq!(*path, folder.path().join("data/calendar.csv").display().to_string());
-    assert_eq!(options.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["header=yes", "sep=;"]);
+    assert_eq!(options.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["header=true", "sep=;"]);
     assert_eq!(date.sources[0].strategy, CdcStrategy::Full);
 
     let sales = &project.pipelines[4];
@@ -205,12 +207,12 @@ fn the_flag_goes_before_the_target_and_the_target_before_the_environment() {
         let target = load_project(request).project.unwrap().target;
         (target.name, target.warehouse, target.etl_schema)
     };
-    let expect = |name: &str, warehouse: String, schema: &str| (name.to_owned(), warehouse, schema.to_owned());
+    let expect =
+        |name: &str, warehouse: String, schema: &str| (name.to_owned(), warehouse, schema.to_owned());
     assert_eq!(target(&request), expect("default", in_folder("warehouse"), "gold"));
-    request.environment =
-        [("KIMBALL_WAREHOUSE", "env_lake"), ("KIMBALL_ETL_SCHEMA", "env_ops")]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .into();
+    request.environment = [("KIMBALL_WAREHOUSE", "env_lake"), ("KIMBALL_ETL_SCHEMA", "env_ops")]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into();
     assert_eq!(target(&request), expect("default", in_folder("env_lake"), "env_ops"));
     fs::create_dir(folder.path().join("env")).unwrap();
     fs::write(folder.path().join("env/targets.yml"), TARGETS).unwrap();
@@ -260,23 +262,33 @@ fn all_problems_of_all_files_are_reported_in_one_go() {
 #[test]
 fn two_files_for_one_table_are_an_error_at_both() {
     let same = "table_name: gold.dim\ntable_type: dimension\nsurrogate_key: sk\nnatural_keys: id\nsources: [{name: s.t}]\n";
-    let (_folder, request) =
-        project(&[("configs/a.yml", same), ("configs/b.yml", "# moved\ntable_name: other.gold.dim\nbroken: 1\n")]);
+    let (_folder, request) = project(&[
+        ("configs/a.yml", same),
+        ("configs/b.yml", "# moved\ntable_name: other.gold.dim\nbroken: 1\n"),
+    ]);
     let shown = shown(&load_project(&request));
-    assert!(shown.contains(&"configs/a.yml:1: the table `gold.dim` is also written by `configs/b.yml`".to_owned()));
-    assert!(shown.contains(&"configs/b.yml:2: the table `gold.dim` is also written by `configs/a.yml`".to_owned()));
+    assert!(
+        shown
+            .contains(&"configs/a.yml:1: the table `gold.dim` is also written by `configs/b.yml`".to_owned())
+    );
+    assert!(
+        shown
+            .contains(&"configs/b.yml:2: the table `gold.dim` is also written by `configs/a.yml`".to_owned())
+    );
 }
 
 #[test]
 fn the_dimension_that_a_foreign_key_names_has_to_fit() {
     let fact = FACT_SALES.replace("dimension_key: customer_sk", "dimension_key: customer_key");
-    let fact = fact.replace("references: {{ target.gold_schema }}.dim_product", "references: gold.fact_inventory");
+    let fact =
+        fact.replace("references: {{ target.gold_schema }}.dim_product", "references: gold.fact_inventory");
     let product = DIM_PRODUCT.replace("delete_strategy: soft", "delete_strategy: hard");
     let mut files = guide_files();
     files.retain(|(name, _)| !name.contains("sales") && !name.contains("dim_product"));
     files.push(("configs/facts/fact_sales.yml", &fact));
     files.push(("configs/dims/dim_product.yaml", &product));
-    let hard = FACT_INVENTORY.replace("measures:", "foreign_keys: [{column: p, references: gold.dim_product}]\nmeasures:");
+    let hard = FACT_INVENTORY
+        .replace("measures:", "foreign_keys: [{column: p, references: gold.dim_product}]\nmeasures:");
     files.retain(|(name, _)| !name.contains("inventory"));
     files.push(("configs/facts/fact_inventory.yml", &hard));
     let (_folder, request) = project(&files);
@@ -310,10 +322,17 @@ fn the_fingerprint_follows_the_meaning_and_not_the_form() {
     for text in [DIM_CUSTOMER, DIM_DATE, FACT_SALES] {
         let first = fingerprint(text);
         assert!(first > 0 && i64::try_from(first).is_ok());
-        assert_eq!(fingerprint(&format!("# a comment\n{text}\n\ntable_description: words\n").replace("table_description: >\n  One row a day.\n", "")), first);
+        assert_eq!(
+            fingerprint(
+                &format!("# a comment\n{text}\n\ntable_description: words\n")
+                    .replace("table_description: >\n  One row a day.\n", "")
+            ),
+            first
+        );
     }
     let customer = fingerprint(DIM_CUSTOMER);
-    let reordered = DIM_CUSTOMER.replace("    c.customer_id,\n    c.first_name,", "    c.customer_id, c.first_name, -- both\n");
+    let reordered = DIM_CUSTOMER
+        .replace("    c.customer_id,\n    c.first_name,", "    c.customer_id, c.first_name, -- both\n");
     assert_eq!(fingerprint(&reordered), customer);
     for (from, to) in [
         ("[customer_id]", "[customer_no]"),
@@ -334,4 +353,14 @@ fn a_project_without_its_targets_file_says_what_is_missing() {
     let outcome = load_project(&request);
     assert_eq!(outcome.problems[0].message, "`target.gold_schema` is not defined");
     assert!(outcome.problems[0].help.is_some());
+}
+
+#[test]
+fn the_pipelines_of_the_demo_load() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let request =
+        LoadRequest { configs: vec!["configs".to_owned()], working_dir: root, ..LoadRequest::default() };
+    let outcome = load_project(&request);
+    assert_eq!(shown(&outcome), Vec::<String>::new());
+    assert!(outcome.project.is_some());
 }

@@ -33,8 +33,7 @@ fn a_problem_of_a_whole_file_and_one_of_no_file_have_no_excerpt() {
 #[test]
 fn a_long_line_is_cut_around_the_place_that_is_meant() {
     let line = format!("{}HERE{}", "a".repeat(500), "b".repeat(500));
-    let shown =
-        Problem::error("m").in_file("a.yml").at(location(1, 501, 4, &line)).to_string();
+    let shown = Problem::error("m").in_file("a.yml").at(location(1, 501, 4, &line)).to_string();
     let lines: Vec<&str> = shown.lines().collect();
     assert!(lines[3].chars().count() < 130);
     let at = lines[3].chars().position(|c| c == 'H').unwrap();

@@ -33,7 +33,9 @@ pub(super) fn is_too_deep(tokens: &[TokenWithSpan]) -> bool {
     let mut pending = 0;
     // Weight of the NOT or INTERVAL directly before.
     let mut prefix = 0;
-    for token in tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_))) {
+    for token in
+        tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_)))
+    {
         let weight_of_prefix = std::mem::take(&mut prefix);
         if weight_of_prefix > 0 && !matches!(token, Token::SingleQuotedString(_)) {
             open.push(Open::Prefix(weight_of_prefix));

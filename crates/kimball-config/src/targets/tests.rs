@@ -1,1 +1,108 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+use super::*;
 
+/// The chosen target and `line: message` of each problem.
+fn choose(text: &str, target: Option<&str>) -> (Option<ChosenTarget>, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(TARGETS_FILE_NAME), text).unwrap();
+    let request = LoadRequest {
+        target: target.map(str::to_owned),
+        working_dir: folder.path().to_path_buf(),
+        ..LoadRequest::default()
+    };
+    let path = targets_path(&request, folder.path());
+    let (chosen, problems) = choose_target(&request, folder.path(), path.as_deref());
+    let line = |problem: &Problem| problem.location.as_ref().map_or(0, |at| at.line);
+    let shown = problems.iter().map(|problem| format!("{}: {}", line(problem), problem.message)).collect();
+    (chosen, shown)
+}
+
+const TWO: &str = "version: 1\ntargets:\n  a: {gold_schema: ga}\n  b: {gold_schema: gb}\n";
+
+#[test]
+fn the_only_target_or_dev_is_the_default() {
+    let (only, problems) = choose("version: 1\ntargets:\n  live: {etl_schema: ops}\n", None);
+    assert_eq!((only.unwrap().name.as_str(), problems.len()), ("live", 0));
+    let (dev, problems) = choose(&TWO.replace("b:", "dev:"), None);
+    assert_eq!((dev.unwrap().name.as_str(), problems.len()), ("dev", 0));
+    assert_eq!(choose(TWO, None).1, ["0: there are several targets and none is chosen"]);
+    assert_eq!(choose(TWO, Some("b")).0.unwrap().name, "b");
+}
+
+#[test]
+fn an_unknown_target_lists_the_known_ones() {
+    let request = LoadRequest { target: Some("c".to_owned()), ..LoadRequest::default() };
+    let targets =
+        [("a".to_owned(), FileTarget::default()), ("prod".to_owned(), FileTarget::default())].into();
+    let problem = pick(&request, Some((Path::new("t.yml"), targets))).unwrap_err();
+    assert_eq!(problem.message, "there is no target `c`");
+    assert!(problem.help.unwrap().contains("the targets are `a`, `prod`"));
+    let problem = pick(&request, None).unwrap_err();
+    assert_eq!(problem.message, "there is no target `c`: there is no targets file");
+}
+
+#[test]
+fn the_file_is_checked_as_a_whole() {
+    assert_eq!(
+        choose(
+            "version: 2\ntargets:\n  a: {gold_shema: g, etl_schema: ../x}\n  b: [1]\n  'b c': {}\nextra: 1\n",
+            Some("a")
+        )
+        .1,
+        [
+            "1: version 2 is not known: write `version: 1`",
+            "3: unknown key `gold_shema` in a target",
+            "3: `etl_schema` may hold letters, digits, `_` and `-` only",
+            "4: a target is a mapping, found a list",
+            "5: `b c` is no name of a target",
+            "6: unknown key `extra` in a targets file",
+            "0: the ETL schema `../x` is no name of a schema",
+        ]
+    );
+    assert_eq!(choose("", None).1, ["1: a targets file needs `version: 1` and `targets`"]);
+    assert_eq!(choose("version: 1\n", None).1, ["1: a targets file needs `targets`"]);
+    assert_eq!(choose("version: 1\ntargets: {}\n", None).1, ["2: `targets` needs one target at least"]);
+    assert_eq!(choose("a: [", None).1.len(), 1);
+}
+
+#[test]
+fn secrets_are_references() {
+    let text = "version: 1\ntargets:\n  a:\n    warehouse: 's3://b/w'\n    storage_options:\n\
+                \x20     aws_region: eu\n      aws_secret_access_key: hunter2\n      azure_storage_account_key: 'env://KEY'\n";
+    let (target, problems) = choose(text, None);
+    let target = target.unwrap();
+    assert_eq!(problems, ["7: `aws_secret_access_key` is a secret: it must be a reference"]);
+    assert_eq!(target.warehouse, "s3://b/w");
+    assert_eq!(target.storage_options.get("aws_region").unwrap(), "eu");
+}
+
+#[test]
+fn a_named_file_that_is_not_there_is_a_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let request = LoadRequest {
+        targets_file: Some(PathBuf::from("nowhere.yml")),
+        working_dir: folder.path().to_path_buf(),
+        ..LoadRequest::default()
+    };
+    let path = targets_path(&request, folder.path());
+    let (_, problems) = choose_target(&request, folder.path(), path.as_deref());
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.starts_with("this cannot be read"));
+}
+
+#[test]
+fn files_are_not_judged_without_their_target() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(TARGETS_FILE_NAME), TWO).unwrap();
+    std::fs::write(folder.path().join("a.yml"), "table_name: {{ target.gold_schema }}.a\nbroken: 1\n")
+        .unwrap();
+    let request = LoadRequest {
+        configs: vec!["a.yml".to_owned()],
+        target: Some("c".to_owned()),
+        working_dir: folder.path().to_path_buf(),
+        ..LoadRequest::default()
+    };
+    let outcome = crate::load_project(&request);
+    let messages: Vec<_> = outcome.problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(messages, ["there is no target `c`"]);
+}

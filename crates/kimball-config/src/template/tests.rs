@@ -20,7 +20,8 @@ fn render_text(text: &str) -> Result<SourceFile, Vec<Problem>> {
 
 #[test]
 fn names_come_from_the_target_and_the_environment_also_in_lower_case() {
-    let file = render_text("{{ target.gold_schema }} {{ target.name }} {{ target_name }} {{ region }} {{ env }}\n");
+    let file =
+        render_text("{{ target.gold_schema }} {{ target.name }} {{ target_name }} {{ region }} {{ env }}\n");
     assert_eq!(file.unwrap().text(), "gold prod prod eu lower\n");
 }
 
@@ -36,7 +37,8 @@ fn nothing_is_escaped_for_html() {
 
 #[test]
 fn all_undefined_names_of_a_file_are_reported_with_their_places() {
-    let problems = render_text("a: {{ target.gold_shema }}\nb: {{ nope }}\nc: {{ q }}\nd: {{ env }}\n").unwrap_err();
+    let problems =
+        render_text("a: {{ target.gold_shema }}\nb: {{ nope }}\nc: {{ q }}\nd: {{ env }}\n").unwrap_err();
     let shown: Vec<_> = problems
         .iter()
         .map(|problem| {

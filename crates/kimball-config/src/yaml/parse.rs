@@ -1,6 +1,5 @@
 //! From parser events to the tree, within limits that no honest file reaches.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle as EventStyle, ScanError, Tag};
@@ -211,7 +210,7 @@ impl Builder {
     }
 }
 
-fn scalar(text: &Cow<'_, str>, style: EventStyle, tag: Option<&Tag>, span: Span) -> Result<Scalar, YamlError> {
+fn scalar(text: &str, style: EventStyle, tag: Option<&Tag>, span: Span) -> Result<Scalar, YamlError> {
     check_tag(tag, span)?;
     if text.len() > MAX_SCALAR_BYTES {
         return Err(YamlError::new(span, "this text is longer than 1 MiB"));
@@ -222,7 +221,7 @@ fn scalar(text: &Cow<'_, str>, style: EventStyle, tag: Option<&Tag>, span: Span)
         EventStyle::Literal => ScalarStyle::Literal,
         _ => ScalarStyle::Quoted,
     };
-    Ok(Scalar { text: text.clone().into_owned(), style })
+    Ok(Scalar { text: text.to_owned(), style })
 }
 
 /// Tags of YAML itself say nothing that the readers do not know; others mean a program that is not here.
@@ -237,7 +236,10 @@ fn check_tag(tag: Option<&Tag>, span: Span) -> Result<(), YamlError> {
 
 fn check_size(size: Size, span: Span) -> Result<(), YamlError> {
     if size.nodes > MAX_NODES {
-        return Err(YamlError::too_big(span, &format!("holds more than {MAX_NODES} values, aliases counted")));
+        return Err(YamlError::too_big(
+            span,
+            &format!("holds more than {MAX_NODES} values, aliases counted"),
+        ));
     }
     if size.bytes > MAX_TEXT_BYTES {
         return Err(YamlError::too_big(span, "holds more than 16 MiB of text, aliases counted"));

@@ -43,15 +43,19 @@ pub(crate) fn missing_defaults(
     clock: DateTime<Utc>,
     batch_id: &str,
 ) -> Result<Option<RecordBatch>, EngineError> {
-    let absent: Vec<&DefaultMember> = MEMBERS.iter().filter(|member| !present.contains(&member.key)).collect();
+    let absent: Vec<&DefaultMember> =
+        MEMBERS.iter().filter(|member| !present.contains(&member.key)).collect();
     if absent.is_empty() {
         return Ok(None);
     }
-    let unknown = dimension.default_rows.keys().find(|column| {
-        column.parse::<i64>().is_err() && layout.schema.field_with_name(column).is_err()
-    });
+    let unknown = dimension
+        .default_rows
+        .keys()
+        .find(|column| column.parse::<i64>().is_err() && layout.schema.field_with_name(column).is_err());
     if let Some(column) = unknown {
-        return Err(EngineError::Config(format!("default_rows names `{column}`, which is no column of the table")));
+        return Err(EngineError::Config(format!(
+            "default_rows names `{column}`, which is no column of the table"
+        )));
     }
     let stamp = Stamp { clock: clock.timestamp_micros(), batch_id };
     let columns = layout
@@ -103,12 +107,13 @@ fn value(
 
 fn by_type(dimension: &Dimension, field: &Field, member: &DefaultMember) -> Result<ScalarValue, EngineError> {
     let day = first_day(member.key.unsigned_abs().saturating_sub(1));
-    let label = dimension.default_rows.get(&member.key.to_string()).map_or(member.label, String::as_str);
+    let label = dimension.member_labels.get(&member.key).map_or(member.label, String::as_str);
     let value = match field.data_type() {
         DataType::Utf8 => ScalarValue::Utf8(Some(label.to_owned())),
         DataType::Boolean => ScalarValue::Boolean(Some(false)),
         kind @ (DataType::Date32 | DataType::Timestamp(_, _)) => {
-            ScalarValue::TimestampMicrosecond(Some(day.timestamp_micros()), Some("UTC".into())).cast_to(kind)?
+            ScalarValue::TimestampMicrosecond(Some(day.timestamp_micros()), Some("UTC".into()))
+                .cast_to(kind)?
         }
         kind if kind.is_numeric() => ScalarValue::Int64(Some(member.key)).cast_to(kind).or_else(|_| {
             // A type too narrow for the key, such as DECIMAL(1,1), holds no number that could stand for it.

@@ -14,7 +14,7 @@ use kimball_config::{Dimension, Pipeline, Scd};
 use kimball_lake::LiveRows;
 
 use crate::EngineError;
-use crate::columns::{self as name, literal, listed, qualified, quoted};
+use crate::columns::{self as name, listed, literal, qualified, quoted};
 use crate::keys::{key_hash, row_hash};
 use crate::merge::Collector;
 use crate::quality::refuse_any;
@@ -83,7 +83,9 @@ impl DimensionMerge<'_> {
                 format!("min(row_hash({h})) <> max(row_hash({h}))", h = listed("", hashed)),
                 "one commit holds different rows of one natural key, and nothing says which is newer",
             ),
-            _ => (keys.clone(), "count(*) > 1".to_owned(), "a snapshot holds several rows of one natural key"),
+            _ => {
+                (keys.clone(), "count(*) > 1".to_owned(), "a snapshot holds several rows of one natural key")
+            }
         };
         let sql = format!(
             "SELECT DISTINCT {keys} FROM (SELECT {keys} FROM staged WHERE {} = 1 GROUP BY {group} HAVING {many})",

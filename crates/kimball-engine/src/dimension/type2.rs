@@ -12,7 +12,9 @@ use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 
 use super::{DimensionMerge, arguments, collisions};
 use crate::EngineError;
-use crate::columns::{self as name, ACTION, BEYOND, OP, OPEN_END, ROW_ID, TIME, VERSION, action, equal_keys, listed};
+use crate::columns::{
+    self as name, ACTION, BEYOND, OP, OPEN_END, ROW_ID, TIME, VERSION, action, equal_keys, listed,
+};
 use crate::columns::{qualified, quoted};
 use crate::keys::{SEED, key_hash};
 use crate::merge::{Collector, addresses};
@@ -135,7 +137,8 @@ impl<'a> HistoryMerge<'a> {
             );
         }
         self.register("gone", &gone).await?;
-        let touched = format!("SELECT DISTINCT {keys} FROM (SELECT {keys} FROM up UNION ALL SELECT {keys} FROM gone)");
+        let touched =
+            format!("SELECT DISTINCT {keys} FROM (SELECT {keys} FROM up UNION ALL SELECT {keys} FROM gone)");
         self.register("touched", &touched).await?;
         Ok(())
     }
@@ -334,7 +337,8 @@ impl<'a> HistoryMerge<'a> {
         );
         self.register("keyed", &fresh).await?;
         for _ in 0..REHASHES {
-            if number(session, &format!("SELECT count(*) FROM ({}) WHERE __taken", self.taken())).await? == 0 {
+            if number(session, &format!("SELECT count(*) FROM ({}) WHERE __taken", self.taken())).await? == 0
+            {
                 break;
             }
             let again = format!(
@@ -364,7 +368,8 @@ impl<'a> HistoryMerge<'a> {
 
     async fn write(&self, collector: &mut Collector) -> Result<(), EngineError> {
         let session = self.merge.session;
-        let changed = format!("SELECT __f AS {FILE_COLUMN}, __r AS {ROW_COLUMN} FROM outcome WHERE __f IS NOT NULL");
+        let changed =
+            format!("SELECT __f AS {FILE_COLUMN}, __r AS {ROW_COLUMN} FROM outcome WHERE __f IS NOT NULL");
         let chosen = addresses(query(session, &changed).await?).await?;
         session.register_table("hit", std::sync::Arc::new(self.merge.live.at(chosen)))?;
         collector.take(query(session, &self.action_rows()).await?).await

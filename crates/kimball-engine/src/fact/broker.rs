@@ -7,7 +7,7 @@ use kimball_config::{EarlyArriving, Fact, ForeignKey, InvalidAction, Lookup, Tab
 use kimball_lake::LakeTable;
 
 use crate::EngineError;
-use crate::columns::{IS_CURRENT, OP, ROW_ID, VALID_FROM, VALID_TO, listed, qualified, quoted};
+use crate::columns::{DEFAULT_KEYS, IS_CURRENT, OP, ROW_ID, VALID_FROM, VALID_TO, listed, qualified, quoted};
 use crate::dimension::loaded_rows;
 use crate::quality::{offenders, refuse_any};
 use crate::session::query;
@@ -78,7 +78,8 @@ impl Broker<'_> {
         lookup: &'k Lookup,
     ) -> Result<Resolved<'k>, EngineError> {
         let (Some(table), Some(surrogate)) = (&key.references, &key.dimension_key) else {
-            let rule = format!("foreign key `{}`: a lookup needs `references` and `dimension_key`", key.column);
+            let rule =
+                format!("foreign key `{}`: a lookup needs `references` and `dimension_key`", key.column);
             return Err(EngineError::Config(rule));
         };
         let Some(dimension) = self.dimensions.get(table) else {
@@ -98,8 +99,13 @@ impl Broker<'_> {
         let raw = format!("dimension_{number}");
         self.session.register_table(raw.as_str(), dimension.rows().await?)?;
         let alias = format!("d{number}");
-        let is_history = schema.field_with_name(VALID_FROM).is_ok() && schema.field_with_name(IS_CURRENT).is_ok();
-        let current = if is_history && lookup.event_time.is_none() { format!(" AND {IS_CURRENT}") } else { String::new() };
+        let is_history =
+            schema.field_with_name(VALID_FROM).is_ok() && schema.field_with_name(IS_CURRENT).is_ok();
+        let current = if is_history && lookup.event_time.is_none() {
+            format!(" AND {IS_CURRENT}")
+        } else {
+            String::new()
+        };
         let interval = if is_history { format!(", {VALID_FROM}, {VALID_TO}") } else { String::new() };
         let members = format!(
             "SELECT {} AS __key, {}{interval} FROM {raw} WHERE {}{current}",
@@ -127,9 +133,11 @@ impl Broker<'_> {
     async fn applicability(&self, number: usize, lookup: &Lookup) -> Result<String, EngineError> {
         let Some(condition) = &lookup.not_applicable_when else { return Ok(String::new()) };
         let sql = format!("SELECT {ROW_ID} AS id, ({condition}) AS holds FROM staged");
-        let columns = self.session.table("staged").await?.schema().fields().iter().map(|f| f.name().clone()).collect();
+        let columns =
+            self.session.table("staged").await?.schema().fields().iter().map(|f| f.name().clone()).collect();
         let staged = Relation { alias: "staged".to_owned(), name: "staged".to_owned() };
-        let plan = Transformation::resolve(self.session, &sql, &[staged], &columns)?.plan(self.session).await?;
+        let plan =
+            Transformation::resolve(self.session, &sql, &[staged], &columns)?.plan(self.session).await?;
         let answers = datafusion::prelude::DataFrame::new(self.session.state(), plan);
         let table = format!("applicable_{number}");
         self.session.register_table(table.as_str(), answers.into_view())?;
@@ -144,7 +152,10 @@ impl Broker<'_> {
                  GROUP BY s.{ROW_ID} HAVING count(*) > 1) f ON s.{ROW_ID} = f.id",
                 found.join
             );
-            let rule = format!("foreign key `{}`: an identity matches several rows of its dimension", found.key.column);
+            let rule = format!(
+                "foreign key `{}`: an identity matches several rows of its dimension",
+                found.key.column
+            );
             refuse_any(self.session, &sql, &rule).await?;
         }
         Ok(())
@@ -167,17 +178,31 @@ impl Broker<'_> {
     async fn refuse_sentinels(&self, found: &Resolved<'_>) -> Result<(), EngineError> {
         let column = quoted(&found.key.column);
         let rows = |key: i64| {
-            format!("SELECT DISTINCT {} FROM staged s WHERE s.{OP} = 1 AND s.{column} = {key}", shown(found.lookup))
+            format!(
+                "SELECT DISTINCT {} FROM staged s WHERE s.{OP} = 1 AND s.{column} = {key}",
+                shown(found.lookup)
+            )
         };
         let refused = |rule: &str| format!("foreign key `{}`: {rule}", found.key.column);
         if found.lookup.invalid_action == InvalidAction::Error {
             let rule = refused("an identity is blank or has no event time");
             refuse_any(self.session, &rows(-4), &rule).await?;
         }
+        if found.lookup.validate_resolution {
+            let sql = format!(
+                "SELECT DISTINCT {}, s.{column} FROM staged s WHERE s.{OP} = 1 AND s.{column} IN {DEFAULT_KEYS}",
+                shown(found.lookup)
+            );
+            let rule = refused("`validate_resolution` wants a member for every identity");
+            refuse_any(self.session, &sql, &rule).await?;
+        }
         if found.lookup.early_arriving == EarlyArriving::Error {
             let keys = offenders(self.session, &rows(-3)).await?;
             if !keys.is_empty() {
-                return Err(EngineError::quality(refused("an identity has no member in its dimension"), keys));
+                return Err(EngineError::quality(
+                    refused("an identity has no member in its dimension"),
+                    keys,
+                ));
             }
         }
         Ok(())
@@ -199,9 +224,7 @@ fn sentinel(number: usize, lookup: &Lookup, event: Option<&str>, alias: &str, co
         lookup.source_columns.iter().map(test).collect::<Vec<_>>().join(" OR ")
     };
     let null = any(&|column| format!("{} IS NULL", qualified("s", column)));
-    let mut invalid = any(&|column| {
-        format!("trim(arrow_cast({}, 'Utf8')) = ''", qualified("s", column))
-    });
+    let mut invalid = any(&|column| format!("trim(arrow_cast({}, 'Utf8')) = ''", qualified("s", column)));
     if let Some(event) = event {
         invalid = format!("{invalid} OR {event} IS NULL");
     }

@@ -10,7 +10,8 @@ use kimball_lake::{FILE_COLUMN, LiveRows, ROW_COLUMN};
 
 use crate::EngineError;
 use crate::columns::{
-    ACTION, BATCH_ID, DEFAULT_KEYS, IS_DELETED, OP, PROCESSED_AT, VERSION, action, listed, literal, qualified, quoted,
+    ACTION, BATCH_ID, DEFAULT_KEYS, IS_DELETED, OP, PROCESSED_AT, VERSION, action, listed, literal,
+    qualified, quoted,
 };
 use crate::merge::Collector;
 use crate::quality::{offenders, refuse_any};
@@ -90,10 +91,15 @@ impl FactMerge<'_> {
             .filter_map(|key| {
                 let lookup = key.lookup.as_ref()?;
                 let inputs = lookup.source_columns.iter().chain(&lookup.event_time).map(String::as_str);
-                Some(Derived { column: key.column.clone(), value: stamped(&key.column, inputs), compared: true })
+                Some(Derived {
+                    column: key.column.clone(),
+                    value: stamped(&key.column, inputs),
+                    compared: true,
+                })
             })
             .collect();
-        let plain = |column: &str, value: String| Derived { column: column.to_owned(), value, compared: false };
+        let plain =
+            |column: &str, value: String| Derived { column: column.to_owned(), value, compared: false };
         derived.push(plain(PROCESSED_AT, self.clock.clone()));
         derived.push(plain(BATCH_ID, literal(self.batch_id)));
         Upsert {
@@ -114,7 +120,8 @@ impl FactMerge<'_> {
 /// row keeps the key of a real member that it has; a deleted row keeps any.
 fn stamped<'c>(column: &str, inputs: impl Iterator<Item = &'c str>) -> String {
     let (new, old) = (qualified("s", column), qualified("h", column));
-    let same = inputs.map(|input| format!("({} IS NOT DISTINCT FROM {})", qualified("s", input), qualified("h", input)));
+    let same = inputs
+        .map(|input| format!("({} IS NOT DISTINCT FROM {})", qualified("s", input), qualified("h", input)));
     let same = same.collect::<Vec<_>>().join(" AND ");
     format!(
         "CASE WHEN coalesce(s.{OP}, 0) = 0 THEN {old} WHEN h.{FILE_COLUMN} IS NOT NULL AND {old} NOT IN {DEFAULT_KEYS} \
@@ -133,7 +140,8 @@ pub(crate) async fn refuse_dangling(
         let column = quoted(&key.column);
         let shown = listed("s", &fact.merge_keys);
         let null = format!("SELECT {shown} FROM staged s WHERE s.{OP} = 1 AND s.{column} IS NULL");
-        refuse_any(session, &null, &format!("foreign key `{}` is NULL; give a sentinel instead", key.column)).await?;
+        refuse_any(session, &null, &format!("foreign key `{}` is NULL; give a sentinel instead", key.column))
+            .await?;
         let (Some(table), Some(surrogate)) = (&key.references, &key.dimension_key) else { continue };
         let Some(dimension) = dimensions.get(table) else { continue };
         session.register_table("referenced", dimension.rows().await?)?;

@@ -114,7 +114,9 @@ impl ScalarUDFImpl for RowHash {
 /// Takes one more column into each row's hash. Integers of all widths hash alike, so that a column may widen.
 fn chain(values: &ArrayRef, hashes: &mut [u64]) -> Result<()> {
     match values.data_type() {
-        DataType::Utf8 => each(values, hashes, values.as_string::<i32>().iter(), |v, seed| xxh64(v.as_bytes(), seed)),
+        DataType::Utf8 => {
+            each(values, hashes, values.as_string::<i32>().iter(), |v, seed| xxh64(v.as_bytes(), seed))
+        }
         DataType::Binary => each(values, hashes, values.as_binary::<i32>().iter(), xxh64),
         DataType::Float32 | DataType::Float64 => {
             let wide = cast(values, &DataType::Float64)?;
@@ -129,9 +131,15 @@ fn chain(values: &ArrayRef, hashes: &mut [u64]) -> Result<()> {
             });
         }
         kind if kind.is_integer() || kind.is_temporal() || *kind == DataType::Boolean => {
-            let wide = if matches!(kind, DataType::Date32) { cast(values, &DataType::Int32)? } else { Arc::clone(values) };
+            let wide = if matches!(kind, DataType::Date32) {
+                cast(values, &DataType::Int32)?
+            } else {
+                Arc::clone(values)
+            };
             let wide = cast(&wide, &DataType::Int64)?;
-            each(values, hashes, wide.as_primitive::<Int64Type>().iter(), |v, seed| xxh64(&v.to_le_bytes(), seed));
+            each(values, hashes, wide.as_primitive::<Int64Type>().iter(), |v, seed| {
+                xxh64(&v.to_le_bytes(), seed)
+            });
         }
         _ => {
             let options = FormatOptions::default().with_null("NULL");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
-    StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
+    Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Field, Int64Type};
 use datafusion::config::ConfigOptions;
@@ -57,7 +57,8 @@ fn a_null_key_part_hashes_its_marker() {
 
 #[test]
 fn values_are_written_as_spark_casts_them() {
-    let micros = |value| Arc::new(TimestampMicrosecondArray::from(vec![value]).with_timezone("UTC")) as ArrayRef;
+    let micros =
+        |value| Arc::new(TimestampMicrosecondArray::from(vec![value]).with_timezone("UTC")) as ArrayRef;
     let cases: Vec<(ArrayRef, &str)> = vec![
         (Arc::new(BooleanArray::from(vec![true])), "true"),
         (Arc::new(Decimal128Array::from(vec![1000]).with_precision_and_scale(10, 2).unwrap()), "10.00"),

@@ -67,9 +67,13 @@ impl Step<'_> {
         let mut kept = Vec::new();
         for (place, other) in self.input.sources.iter().enumerate() {
             self.binder.bind_whole(&session, other, None).await?;
-            if other.source.alias != source.source.alias && matches!(other.reading()?, Reading::Changes { .. }) {
+            if other.source.alias != source.source.alias
+                && matches!(other.reading()?, Reading::Changes { .. })
+            {
                 let name = format!("__k_other_{place}");
-                kept.push(self.binder.bind_changes(&session, other, &name, &std::sync::Arc::default()).await?);
+                kept.push(
+                    self.binder.bind_changes(&session, other, &name, &std::sync::Arc::default()).await?,
+                );
                 self.widen(&session, other, &name).await?;
             }
         }
@@ -85,7 +89,8 @@ impl Step<'_> {
                 let now = self.binder.rows_of(source)?;
                 session.register_table("__k_now", now)?;
                 session.register_table("__k_images", images)?;
-                let both = format!("SELECT {columns} FROM __k_now UNION ALL SELECT {columns} FROM __k_images");
+                let both =
+                    format!("SELECT {columns} FROM __k_now UNION ALL SELECT {columns} FROM __k_images");
                 let both = query(&session, &both).await?.into_view();
                 session.deregister_table(table_name(&source.source.alias))?;
                 session.register_table(table_name(&source.source.alias), both)?;
@@ -101,7 +106,12 @@ impl Step<'_> {
     }
 
     /// Makes `source` hold its rows and the images in its feed.
-    async fn widen(&self, session: &SessionContext, source: &PinnedSource, feed: &str) -> Result<(), EngineError> {
+    async fn widen(
+        &self,
+        session: &SessionContext,
+        source: &PinnedSource,
+        feed: &str,
+    ) -> Result<(), EngineError> {
         let columns = listed("", &self.binder.columns_of(source)?);
         let alias = &source.source.alias;
         let now = format!("{feed}_now");

@@ -51,11 +51,21 @@ impl<'a> Binder<'a> {
             Some(transformation) => transformation.sql.clone(),
             None => match relations.as_slice() {
                 [only] => format!("SELECT * FROM `{}`", only.alias.replace('`', "``")),
-                _ => return Err(EngineError::Config("two or more sources need a transformation_sql".to_owned())),
+                _ => {
+                    return Err(EngineError::Config(
+                        "two or more sources need a transformation_sql".to_owned(),
+                    ));
+                }
             },
         };
         let transformation = Transformation::resolve(&session, &sql, &relations, &columns)?;
-        Ok(Self { runtime: input.runtime, clock: input.clock, sources: input.sources, tables, transformation })
+        Ok(Self {
+            runtime: input.runtime,
+            clock: input.clock,
+            sources: input.sources,
+            tables,
+            transformation,
+        })
     }
 
     /// The query over the tables that `session` holds.
@@ -111,7 +121,9 @@ impl<'a> Binder<'a> {
         let place = self.sources.iter().position(|other| other.source.alias == source.source.alias);
         match place.and_then(|place| self.tables.get(place)) {
             Some(table) => Ok(Arc::clone(table)),
-            None => Err(EngineError::Config(format!("`{}` is no source of the pipeline", source.source.alias))),
+            None => {
+                Err(EngineError::Config(format!("`{}` is no source of the pipeline", source.source.alias)))
+            }
         }
     }
 
@@ -146,7 +158,13 @@ impl<'a> Binder<'a> {
         };
         session.register_table(table_name(&raw), table)?;
         if source.reading()? == Reading::Nothing {
-            let empty = query(session, &format!("SELECT {columns}, 1 AS {OP}, 0 AS {VERSION}, now() AS {TIME} FROM {raw} WHERE false")).await?;
+            let empty = query(
+                session,
+                &format!(
+                    "SELECT {columns}, 1 AS {OP}, 0 AS {VERSION}, now() AS {TIME} FROM {raw} WHERE false"
+                ),
+            )
+            .await?;
             session.register_table(table_name(name), empty.into_view())?;
             return Ok(None);
         }
@@ -178,7 +196,8 @@ impl<'a> Binder<'a> {
         let spool = Spool::fill(changes.execute_stream().await?, Numbering::Plain).await?;
         count.fetch_add(spool.rows(), Ordering::Relaxed);
         spool.register(session, &format!("{name}_typed")).await?;
-        let shown = query(session, &format!("SELECT {columns}, {OP}, {VERSION}, {TIME} FROM {name}_typed")).await?;
+        let shown =
+            query(session, &format!("SELECT {columns}, {OP}, {VERSION}, {TIME} FROM {name}_typed")).await?;
         session.register_table(table_name(name), shown.into_view())?;
         Ok(Some(spool))
     }

@@ -79,7 +79,9 @@ impl fmt::Display for Approach {
             Self::FirstLoad => "in full: the first load",
             Self::Reconcile => "in full, with a diff: the table has rows but no watermark",
             Self::RowWise => "row by row: the query looks at one feed, one row at a time",
-            Self::AffectedKeys => "for the affected keys: each change meets the whole other side of the joins",
+            Self::AffectedKeys => {
+                "for the affected keys: each change meets the whole other side of the joins"
+            }
             Self::WholeDiff => "in full, with a diff: the query cannot be followed row by row",
             Self::Appends => "inserted rows only: the table is append-only",
         })
@@ -122,7 +124,8 @@ fn decide(input: &StageInput<'_>, kind: QueryKind) -> Result<Approach, EngineErr
     if feeds().all(|(source, reading)| source.watermark.is_none() && *reading == Reading::Whole) {
         return Ok(if input.has_rows { Approach::Reconcile } else { Approach::FirstLoad });
     }
-    let snapshot_moved = input.sources.iter().any(|source| !source.is_feed() && (source.moved() || input.reprocess));
+    let snapshot_moved =
+        input.sources.iter().any(|source| !source.is_feed() && (source.moved() || input.reprocess));
     let new_feed = feeds().any(|(_, reading)| *reading == Reading::Whole);
     Ok(match kind {
         _ if snapshot_moved || new_feed => Approach::WholeDiff,

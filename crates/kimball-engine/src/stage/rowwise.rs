@@ -29,7 +29,9 @@ impl QueryKind {
         let mut scans = 0;
         let walked = plan.apply(|node| {
             let here = match node {
-                LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => Self::RowWise,
+                LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => {
+                    Self::RowWise
+                }
                 LogicalPlan::TableScan(_) => {
                     scans += 1;
                     Self::RowWise
@@ -78,7 +80,11 @@ fn is_simple(expr: &Expr) -> bool {
 /// # Errors
 /// A planning error when the plan reads `alias` more than once or is not made of projections, filters,
 /// inner joins and aliases.
-pub(crate) fn carry(plan: &LogicalPlan, alias: &str, feed: &Arc<dyn TableSource>) -> QueryResult<LogicalPlan> {
+pub(crate) fn carry(
+    plan: &LogicalPlan,
+    alias: &str,
+    feed: &Arc<dyn TableSource>,
+) -> QueryResult<LogicalPlan> {
     match carried(plan, alias, feed)? {
         (plan, true) => Ok(plan),
         (_, false) => plan_err!("the query does not read `{alias}`"),
@@ -125,6 +131,7 @@ fn carried(plan: &LogicalPlan, alias: &str, feed: &Arc<dyn TableSource>) -> Quer
 }
 
 fn change_columns(input: &LogicalPlan) -> Vec<Expr> {
-    let columns = input.schema().iter().filter(|(_, field)| [OP, VERSION, TIME].contains(&field.name().as_str()));
+    let columns =
+        input.schema().iter().filter(|(_, field)| [OP, VERSION, TIME].contains(&field.name().as_str()));
     columns.map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name()))).collect()
 }

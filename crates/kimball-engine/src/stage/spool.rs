@@ -109,7 +109,8 @@ impl Spool {
                         part.push(batch.clone());
                     }
                 }
-                session.register_table(name, Arc::new(MemTable::try_new(Arc::clone(&self.schema), parts)?))?;
+                session
+                    .register_table(name, Arc::new(MemTable::try_new(Arc::clone(&self.schema), parts)?))?;
             }
             Kept::Disk(file) => {
                 let options = ArrowReadOptions { schema: Some(&self.schema), ..Default::default() };

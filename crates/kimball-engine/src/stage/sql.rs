@@ -9,8 +9,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement, TableAlias, TableFactor, VisitMut,
-    VisitorMut,
+    Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, Statement, TableAlias, TableFactor,
+    VisitMut, VisitorMut,
 };
 
 use crate::EngineError;
@@ -42,12 +42,16 @@ impl Transformation {
     ) -> Result<Self, EngineError> {
         let parsed = session
             .state()
-            .sql_to_statement(sql.trim().trim_end_matches(';'), &datafusion::common::config::Dialect::Databricks)
+            .sql_to_statement(
+                sql.trim().trim_end_matches(';'),
+                &datafusion::common::config::Dialect::Databricks,
+            )
             .map_err(|source| EngineError::Sql { source: Box::new(source) })?;
         let mut statement = match parsed {
             ParsedStatement::Statement(statement) if matches!(*statement, Statement::Query(_)) => *statement,
             _ => {
-                let source = Box::new(DataFusionError::Plan("one SELECT or WITH query is expected".to_owned()));
+                let source =
+                    Box::new(DataFusionError::Plan("one SELECT or WITH query is expected".to_owned()));
                 return Err(EngineError::Sql { source });
             }
         };
@@ -88,7 +92,8 @@ impl VisitorMut for Relations<'_> {
         let TableFactor::Table { name, alias, args: None, version, .. } = factor else {
             return ControlFlow::Continue(());
         };
-        let parts: Vec<String> = name.0.iter().filter_map(|part| Some(part.as_ident()?.value.clone())).collect();
+        let parts: Vec<String> =
+            name.0.iter().filter_map(|part| Some(part.as_ident()?.value.clone())).collect();
         let written = parts.join(".");
         if version.is_some() {
             return ControlFlow::Break(format!("{written} … AS OF"));
@@ -173,7 +178,8 @@ impl VisitorMut for Names {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         for item in &mut select.projection {
             if let SelectItem::QualifiedWildcard(kind, _) = item
-                && let datafusion::sql::sqlparser::ast::SelectItemQualifiedWildcardKind::ObjectName(name) = kind
+                && let datafusion::sql::sqlparser::ast::SelectItemQualifiedWildcardKind::ObjectName(name) =
+                    kind
                 && let Some(last) = name.0.last().and_then(ObjectNamePart::as_ident).cloned()
             {
                 let mut last = last;

@@ -75,7 +75,7 @@ Wave: Dimensions (2 pipelines)
     note: `audit_columns` has no effect
 
 ============================================================
-Wave: Facts (1 pipeline)
+Wave: Facts (1 pipelines)
 ============================================================
   gold.fact_sales (configs/fact_sales.yml)
     wave 2: after gold.dim_customer (depends_on), gold.dim_date (foreign key dim_date_key)

@@ -77,6 +77,9 @@ impl RunContext {
 
     /// What one pipeline would read.
     pub(crate) async fn preview(&self, pipeline: &Pipeline) -> Result<PipelinePreview, PipelineError> {
+        if let Some(preview) = self.preview_before_others(pipeline).await? {
+            return Ok(preview);
+        }
         let prepared = self.prepare(pipeline).await?;
         let batch = self.batch(pipeline, &prepared, "");
         let mode = if self.is_up_to_date(pipeline, &prepared, &batch).await? {
@@ -97,8 +100,31 @@ impl RunContext {
         })
     }
 
+    /// What can be said of a pipeline that reads tables which earlier waves of the run make.
+    async fn preview_before_others(&self, pipeline: &Pipeline) -> Result<Option<PipelinePreview>, PipelineError> {
+        let mut awaited = Vec::new();
+        for table in self.pins.made_by_the_run(pipeline) {
+            if !self.table_exists(table).await? {
+                awaited.push(table.to_string());
+            }
+        }
+        if awaited.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(PipelinePreview {
+            mode: PreviewMode::FirstLoad,
+            query: format!("after {}, which this run makes", awaited.join(", ")),
+            sources: Vec::new(),
+            notes: Vec::new(),
+        }))
+    }
+
     /// One attempt at one pipeline.
-    pub(crate) async fn load(&self, pipeline: &Pipeline, _attempt: u32) -> Result<PipelineLoad, PipelineError> {
+    pub(crate) async fn load(
+        &self,
+        pipeline: &Pipeline,
+        _attempt: u32,
+    ) -> Result<PipelineLoad, PipelineError> {
         let prepared = self.prepare(pipeline).await?;
         let batch = self.batch(pipeline, &prepared, "");
         if self.is_up_to_date(pipeline, &prepared, &batch).await? && !self.is_unsettled(pipeline).await? {

@@ -65,7 +65,10 @@ impl Pins {
     async fn table(&self, name: &TableName) -> Result<LakeTable, PipelineError> {
         let id = table_id(name)?;
         let missing = || -> Result<LakeError, LakeError> {
-            Ok(LakeError::Missing { table: name.to_string(), location: self.warehouse.locate(&id)?.to_string() })
+            Ok(LakeError::Missing {
+                table: name.to_string(),
+                location: self.warehouse.locate(&id)?.to_string(),
+            })
         };
         match self.warehouse.open(&id).await? {
             Some(table) => Ok(table),
@@ -73,8 +76,25 @@ impl Pins {
         }
     }
 
+    /// The tables of this run that the pipeline reads, as sources or dimensions.
+    pub(super) fn made_by_the_run<'p>(&self, pipeline: &'p Pipeline) -> BTreeSet<&'p TableName> {
+        let sources = pipeline.sources.iter().filter_map(|source| match &source.location {
+            SourceLocation::Table(name) => Some(name),
+            SourceLocation::DeltaPath(_) | SourceLocation::Files { .. } => None,
+        });
+        let keys = match &pipeline.kind {
+            TableKind::Fact(fact) => fact.foreign_keys.as_slice(),
+            TableKind::Dimension(_) => &[],
+        };
+        let all = sources.chain(keys.iter().filter_map(|key| key.references.as_ref()));
+        all.filter(|table| self.written.contains(table)).collect()
+    }
+
     /// The tables that a fact's foreign keys point at.
-    pub(super) async fn dimensions(&self, pipeline: &Pipeline) -> Result<BTreeMap<TableName, LakeTable>, PipelineError> {
+    pub(super) async fn dimensions(
+        &self,
+        pipeline: &Pipeline,
+    ) -> Result<BTreeMap<TableName, LakeTable>, PipelineError> {
         let mut found = BTreeMap::new();
         if let TableKind::Fact(fact) = &pipeline.kind {
             for name in fact.foreign_keys.iter().filter_map(|key| key.references.as_ref()) {
@@ -100,7 +120,9 @@ impl RunContext {
             let rows = self.pins.rows(source).await?;
             let watermark = match target {
                 Some(target) if is_ours => watermarks::watermark_of(target, pipeline, source).await?,
-                Some(_) if source.strategy != CdcStrategy::Full => self.last_success(pipeline, source).await?,
+                Some(_) if source.strategy != CdcStrategy::Full => {
+                    self.last_success(pipeline, source).await?
+                }
                 _ => None,
             };
             let pinned = PinnedSource { source: source.clone(), rows, watermark };
@@ -125,7 +147,9 @@ impl RunContext {
 /// A source without a change feed is refused on the first run (semantics 4.10).
 fn refuse_missing_feed(pinned: &PinnedSource) -> Result<(), PipelineError> {
     match &pinned.rows {
-        PinnedRows::Table(table) if pinned.source.strategy == CdcStrategy::Cdf && !table.has_change_feed()? => {
+        PinnedRows::Table(table)
+            if pinned.source.strategy == CdcStrategy::Cdf && !table.has_change_feed()? =>
+        {
             Err(LakeError::NoChangeFeed { table: pinned.source.name.clone() }.into())
         }
         _ => Ok(()),

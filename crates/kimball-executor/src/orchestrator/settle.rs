@@ -65,7 +65,9 @@ impl RunContext {
     /// Raises the epoch in the target's log.
     async fn fence(&self, pipeline: &Pipeline, epoch: i64) -> Result<Option<LakeTable>, PipelineError> {
         for _ in 0..FENCING_ATTEMPTS {
-            let Some(target) = self.warehouse.open(&table_id(&pipeline.table)?).await? else { return Ok(None) };
+            let Some(target) = self.warehouse.open(&table_id(&pipeline.table)?).await? else {
+                return Ok(None);
+            };
             let commit = Commit { lease: Some(epoch), ..Commit::default() };
             let live = target.live_rows().await?;
             if let CommitOutcome::Committed { .. } = target.commit(&live, commit).await? {
@@ -85,7 +87,8 @@ impl RunContext {
     ) -> Result<BatchEnd, PipelineError> {
         let completed_at = clock::now();
         let (Some(target), Some(version)) = (target, committed) else {
-            let message = "CancelledError: the process of this batch ended before its commit; nothing was loaded";
+            let message =
+                "CancelledError: the process of this batch ended before its commit; nothing was loaded";
             return Ok(BatchEnd {
                 event: Transition::SettleUncommitted,
                 completed_at,

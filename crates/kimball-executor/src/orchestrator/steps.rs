@@ -95,7 +95,12 @@ impl RunContext {
         }
     }
 
-    async fn load_leased(&self, pipeline: &Pipeline, epoch: i64, inherited: bool) -> Result<PipelineLoad, PipelineError> {
+    async fn load_leased(
+        &self,
+        pipeline: &Pipeline,
+        epoch: i64,
+        inherited: bool,
+    ) -> Result<PipelineLoad, PipelineError> {
         if inherited || self.is_marked_open(pipeline) {
             self.settle(pipeline, epoch).await?;
         }
@@ -177,7 +182,8 @@ impl RunContext {
             }
             target = Some(table.refreshed().await?);
         }
-        let message = format!("others committed to the table {RECOMPUTATIONS} times while this batch was computed");
+        let message =
+            format!("others committed to the table {RECOMPUTATIONS} times while this batch was computed");
         Err(PipelineError::failed(FaultKind::Conflict, &pipeline.table, message))
     }
 
@@ -223,7 +229,8 @@ impl RunContext {
         if let Err(error) = self.control.finish(running, &end).await {
             // The rows are in the table: the batch succeeded, whatever its control row says until it is settled.
             tracing::warn!(table = %pipeline.table, %error, "the control row could not be ended");
-            warnings.push(format!("the rows are loaded, but their control row could not be written: {error}"));
+            warnings
+                .push(format!("the rows are loaded, but their control row could not be written: {error}"));
         }
         Ok(PipelineLoad {
             batch_id: Some(batch_id),

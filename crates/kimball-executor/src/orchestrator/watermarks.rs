@@ -27,7 +27,10 @@ pub(super) fn fingerprint_of(pipeline: &Pipeline) -> i64 {
 }
 
 /// The fingerprint of the configuration that wrote the target last; `None` when it was none of ours.
-pub(super) async fn config_fingerprint(target: &LakeTable, pipeline: &Pipeline) -> Result<Option<i64>, PipelineError> {
+pub(super) async fn config_fingerprint(
+    target: &LakeTable,
+    pipeline: &Pipeline,
+) -> Result<Option<i64>, PipelineError> {
     Ok(target.transaction(&config_id(pipeline)).await?)
 }
 
@@ -45,7 +48,9 @@ pub(super) async fn watermark_of(
     if target.transaction(&source_id(pipeline, source)).await?.is_none() {
         return Ok(None);
     }
-    for other in pipeline.sources.iter().filter(|other| other.name == source.name && other.alias != source.alias) {
+    for other in
+        pipeline.sources.iter().filter(|other| other.name == source.name && other.alias != source.alias)
+    {
         if target.transaction(&watermark_id(pipeline, &other.alias)).await?.is_some() {
             return Ok(None);
         }

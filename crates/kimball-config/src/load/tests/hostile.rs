@@ -25,7 +25,8 @@ fn bombs_end_in_an_error() {
     refused(format!("{}1\n", "- ".repeat(10_000)).as_bytes());
     let mut aliases = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
-        writeln!(aliases, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", ")).unwrap();
+        writeln!(aliases, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", "))
+            .unwrap();
     }
     refused(aliases.as_bytes());
     refused(&vec![b'x'; 10_000_000]);
@@ -50,7 +51,9 @@ fn a_file_full_of_errors_reports_some_of_them() {
 fn hostile_sql_ends_in_an_error() {
     let with_sql = |sql: &str| {
         let quoted = sql.replace('\'', "''");
-        format!("table_name: a.b\ntable_type: fact\nmerge_keys: [x]\nsources: [{{name: s.t}}]\ntransformation_sql: '{quoted}'\n")
+        format!(
+            "table_name: a.b\ntable_type: fact\nmerge_keys: [x]\nsources: [{{name: s.t}}]\ntransformation_sql: '{quoted}'\n"
+        )
     };
     for sql in [
         format!("SELECT {}1{} FROM t", "(".repeat(50_000), ")".repeat(50_000)),
@@ -61,7 +64,8 @@ fn hostile_sql_ends_in_an_error() {
         format!("SELECT CASE {} FROM t", "WHEN 1 THEN CASE ".repeat(5_000)),
     ] {
         let shown = refused(with_sql(&sql).as_bytes());
-        let blamed = |line: &String| line.contains("transformation_sql") || line.contains("longer than 1 MiB");
+        let blamed =
+            |line: &String| line.contains("transformation_sql") || line.contains("longer than 1 MiB");
         assert!(shown.iter().any(blamed), "{shown:?}");
     }
 }
@@ -70,11 +74,28 @@ fn hostile_sql_ends_in_an_error() {
 fn nested_constructs_that_the_sql_parser_retries_do_not_stall_it() {
     let started = Instant::now();
     let words = [
-        "CASE", "CASE WHEN", "CAST", "POSITION", "FLOOR", "CEIL", "CONVERT", "OVERLAY", "INTERVAL", "NOT", "IN",
-        "LOCALTIME", "CURRENT_DATE", "ARRAY", "TRIM", "EXTRACT", "f",
+        "CASE",
+        "CASE WHEN",
+        "CAST",
+        "POSITION",
+        "FLOOR",
+        "CEIL",
+        "CONVERT",
+        "OVERLAY",
+        "INTERVAL",
+        "NOT",
+        "IN",
+        "LOCALTIME",
+        "CURRENT_DATE",
+        "ARRAY",
+        "TRIM",
+        "EXTRACT",
+        "f",
     ];
     for word in words {
-        for follower in [" (", " ", " [", "((", "(1, ", " x -> (", " CASE WHEN ", " CAST(", " INTERVAL ", " 1 + "] {
+        for follower in
+            [" (", " ", " [", "((", "(1, ", " x -> (", " CASE WHEN ", " CAST(", " INTERVAL ", " 1 + "]
+        {
             for depth in [3, 5, 10, 40] {
                 let sql = format!("SELECT {}", format!("{word}{follower}").repeat(depth));
                 let text = format!(
@@ -92,7 +113,9 @@ fn nested_constructs_that_the_sql_parser_retries_do_not_stall_it() {
 #[test]
 fn a_long_but_honest_query_is_let_through() {
     let sql = format!("SELECT {}1 AS x FROM t", "1 + ".repeat(12_000));
-    let text = format!("table_name: a.b\ntable_type: fact\nmerge_keys: [x]\nsources: [{{name: s.t}}]\ntransformation_sql: {sql}\n");
+    let text = format!(
+        "table_name: a.b\ntable_type: fact\nmerge_keys: [x]\nsources: [{{name: s.t}}]\ntransformation_sql: {sql}\n"
+    );
     let (_folder, request) = project(&[("configs/a.yml", &text)]);
     assert_eq!(shown(&load_project(&request)), Vec::<String>::new());
 }

@@ -37,15 +37,18 @@ error: `customer_id` is in `natural_keys` twice
   |                               ^^^^^^^^^^^
 ";
     assert!(text.starts_with(expected), "{text}");
-    assert!(text.ends_with(
-        "\
+    assert!(
+        text.ends_with(
+            "\
 error: `cdc_strategy` must be `cdf`, `full` or `append`, found `cfd`
   --> configs/dim_customer.yml:10:19
    |
 10 |     cdc_strategy: cfd
    |                   ^^^
    = help: did you mean `cdf`?"
-    ), "{text}");
+        ),
+        "{text}"
+    );
 }
 
 #[test]
@@ -67,6 +70,11 @@ fn an_error_in_the_sql_points_into_the_block() {
     let (_folder, request) = project(&[("kimball.targets.yml", TARGETS), ("configs/a.yml", &broken)]);
     let outcome = load_project(&request);
     let location = outcome.problems[0].location.as_ref().unwrap();
-    assert_eq!((location.line, location.source_line.as_str()), (23, "    c.first_name c.x,"), "{}", outcome.problems[0]);
+    assert_eq!(
+        (location.line, location.source_line.as_str()),
+        (23, "    c.first_name c.x,"),
+        "{}",
+        outcome.problems[0]
+    );
     assert!(outcome.problems[0].message.starts_with("transformation_sql: "), "{}", outcome.problems[0]);
 }

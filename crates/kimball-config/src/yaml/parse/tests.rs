@@ -31,15 +31,18 @@ fn error(text: &str) -> String {
 
 #[test]
 fn scalars_keep_their_text_and_style() {
-    assert_eq!(tree("a: 010\nb: yes\nc: '010'\nd: |\n  x\n  y\ne: !!str 1\nf:\n"), concat!(
+    assert_eq!(
+        tree("a: 010\nb: yes\nc: '010'\nd: |\n  x\n  y\ne: !!str 1\nf:\n"),
         r#"{a: 010, b: yes, c: "010", d: |"x\ny\n", e: "1", f: ~}"#
-    ));
+    );
 }
 
 #[test]
 fn spans_are_byte_ranges_of_the_text() {
     let text = "ä: 'ö'\nsql: |\n  select 1\n";
-    let Some(Node { value: Value::Mapping(entries), .. }) = parse(text).unwrap() else { panic!("no mapping") };
+    let Some(Node { value: Value::Mapping(entries), .. }) = parse(text).unwrap() else {
+        panic!("no mapping")
+    };
     let slice = |span: Span| &text[span.start..span.end];
     assert_eq!(slice(entries[0].key_span), "ä");
     assert_eq!(slice(entries[0].value.span), "'ö'");

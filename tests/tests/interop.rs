@@ -1,0 +1,120 @@
+//! Tables written here, in the hands of other readers: Python's deltalake, Polars and DuckDB.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use kimball_tests::source_table::SourceTable;
+use serde_json::{Value, json};
+
+use crate::command::target_folder;
+use crate::project::{CONTROL, Project};
+use crate::shop;
+
+/// What the readers are; a change makes a new environment.
+const PACKAGES: &[&str] =
+    &["deltalake==1.6.6", "polars==2.1.0", "duckdb==1.5.5", "duckdb-extension-delta==1.5.5"];
+
+/// Reads every table with every reader and compares with `expected.json`.
+const READERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/read_tables.py");
+
+#[test]
+fn other_readers_see_the_same_rows_deletion_vectors_included() {
+    let Some(python) = environment() else { return };
+    let project = shop::open();
+    project.load(shop::FIRST_RUN);
+    shop::second_day(&project);
+    project.load(shop::SECOND_RUN);
+    for table in ["gold.dim_customer", "gold.dim_product", "gold.fact_sales"] {
+        assert!(
+            has_deletion_vector(&project, table),
+            "{table} has no deletion vector, so that this proves little"
+        );
+    }
+
+    let tables: Vec<Value> =
+        shop::TABLES.into_iter().chain([CONTROL]).map(|table| as_read(&project, table)).collect();
+    let expected = project.root().join("expected.json");
+    fs::write(&expected, json!({ "tables": tables, "facts": facts() }).to_string()).unwrap();
+    let output = Command::new(python).arg(READERS).arg(&expected).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    print!("{}", text(&output.stdout));
+}
+
+/// A table as the Rust reader sees it.
+fn as_read(project: &Project, name: &str) -> Value {
+    let rows = project.rows(name);
+    let folder = SourceTable::at(&project.warehouse(), name).unwrap().folder().to_path_buf();
+    json!({ "name": name, "path": folder, "columns": rows.columns, "rows": rows.values })
+}
+
+/// What must hold after the second day by the making of the sources, as SQL and its one value.
+fn facts() -> Value {
+    let real = "__member_status = 'REAL'";
+    let (moved, gone, new) = (10, 1, 5);
+    let cancelled: f64 = (5 + 1) as f64 + 0.25 + (5 + 2) as f64 + 0.25;
+    let amount: f64 = (1..=420).map(|order| f64::from(2 * order + 3) + 0.5).sum::<f64>() - cancelled;
+    json!([
+        [
+            format!("SELECT count(*) FROM dim_customer WHERE {real}"),
+            (shop::CUSTOMERS + moved + new).to_string()
+        ],
+        [
+            format!("SELECT count(*) FROM dim_customer WHERE {real} AND __is_current"),
+            (shop::CUSTOMERS - gone + new).to_string()
+        ],
+        [
+            "SELECT count(*) FROM dim_customer WHERE NOT __is_current AND city = 'Rome' AND __valid_to = timestamptz '2023-07-01 00:00:00+00'",
+            moved.to_string()
+        ],
+        ["SELECT price FROM dim_product WHERE product_id = 14", "15.50"],
+        ["SELECT price FROM dim_product WHERE product_id = 15", "15.50"],
+        ["SELECT count(*) FROM dim_product WHERE __is_deleted", "1"],
+        [format!("SELECT count(*) FROM dim_date WHERE {real}"), shop::DAYS.to_string()],
+        ["SELECT count(*) FROM fact_sales WHERE NOT __is_deleted", (shop::LINES - 2 + 40).to_string()],
+        ["SELECT sum(amount) FROM fact_sales WHERE NOT __is_deleted", format!("{amount:.2}")],
+        ["SELECT count(*) FROM fact_inventory", (3 * shop::PRODUCTS).to_string()],
+        ["SELECT count(*) FROM etl_control WHERE batch_status = 'SUCCESS'", "11"],
+    ])
+}
+
+fn has_deletion_vector(project: &Project, table: &str) -> bool {
+    let commits = (0..project.next_version(table))
+        .map(|version| fs::read_to_string(project.commit_file(table, version)));
+    commits.map(Result::unwrap).any(|commit| commit.contains("\"deletionVector\":{"))
+}
+
+/// The Python of an environment with all readers, made when it is not there; `None` where Python or its pip is
+/// missing.
+fn environment() -> Option<PathBuf> {
+    let folder = target_folder().join("interop-venv");
+    let python = folder.join("bin/python");
+    let marker = folder.join("packages.txt");
+    let wanted = PACKAGES.join("\n");
+    if fs::read_to_string(&marker).is_ok_and(|made| made == wanted) {
+        return Some(python);
+    }
+    if !succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])) {
+        println!("skipped: python3 with venv and pip is needed to read the tables with other readers");
+        return None;
+    }
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    require(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+    let install =
+        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
+    require(Command::new(&python).args(install).args(PACKAGES));
+    fs::write(marker, wanted).unwrap();
+    Some(python)
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+fn require(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

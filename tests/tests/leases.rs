@@ -1,0 +1,105 @@
+//! Two processes, one table: a second one never touches what a living one loads (semantics 9).
+
+use std::fs;
+
+use crate::command::{Ended, Running, pause, result_of, wait_until};
+use crate::project::{CONTROL, Project};
+use crate::shop;
+
+const TABLE: &str = "gold.dim_customer";
+
+/// Attempts to stop a process in the middle of a load.
+const ATTEMPTS: usize = 40;
+
+/// A project whose first load stands still, with its lease taken and its batch open.
+fn stopped_in_a_load() -> (Project, Running) {
+    let sources = shop::open();
+    for _ in 0..ATTEMPTS {
+        let project = sources.copy();
+        let mut run = project.start(&format!("run -s {TABLE} {}", shop::FIRST_RUN));
+        // Version 0 makes the control table, version 1 holds the RUNNING row.
+        if run.reaches(|| project.commit_file(CONTROL, 1).exists()) {
+            run.pause();
+            if project.running(TABLE).len() == 1 && project.committed_batches(TABLE).is_empty() {
+                return (project, run);
+            }
+        }
+    }
+    panic!("{ATTEMPTS} loads ended before they could be stopped");
+}
+
+#[test]
+fn a_table_that_a_living_process_loads_is_busy() {
+    let (project, mut first) = stopped_in_a_load();
+    let before = project.control();
+
+    let second = project.call(&format!("run --format json -s {TABLE} --on-busy fail")).with_code(1);
+    let summary = second.summary();
+    let result = result_of(&summary, TABLE);
+    assert_eq!((&result["status"], &result["error_class"]), (&"FAILED".into(), &"TableBusyError".into()));
+    let message = result["error_message"].as_str().unwrap();
+    assert!(message.contains("--on-busy wait"), "{message}");
+    let told = project.call(&format!("run -s {TABLE}")).with_code(1).stdout;
+    assert!(told.contains(&format!("  ✗ Failed: {TABLE} - process ")), "{told}");
+    assert_eq!(project.control(), before, "the open batch of the living process was touched");
+
+    first.go_on();
+    assert!(first.wait().success());
+    let control = project.control();
+    assert_eq!(control.len(), 1, "{control:#?}");
+    project.require_honest_control();
+    assert_eq!(result_of(&project.load(&format!("-s {TABLE}")), TABLE)["up_to_date"], true);
+}
+
+#[test]
+fn who_waits_for_a_busy_table_finds_it_loaded() {
+    let (project, mut first) = stopped_in_a_load();
+    let output = project.root().join("second.jsonl");
+    let mut second =
+        crate::command::command(project.root(), &format!("run --format json -s {TABLE} --on-busy wait"));
+    let mut second = Running::start_into(&mut second, &output);
+    let said = || fs::read_to_string(&output).unwrap();
+    wait_until("the second process begins", || said().contains("\"pipeline_started\""));
+    // It asks for the lease again and again; no message tells that it does.
+    pause(std::time::Duration::from_secs(1));
+    assert!(!second.has_ended(), "it did not wait: {}", said());
+    assert_eq!(project.running(TABLE).len(), 1);
+
+    first.go_on();
+    assert!(first.wait().success());
+    let code = second.wait().code();
+    let second = Ended { code, stdout: said(), stderr: String::new() }.with_code(0);
+    let summary = second.summary();
+    let result = result_of(&summary, TABLE);
+    assert_eq!((&result["up_to_date"], &result["rows_read"]), (&true.into(), &0.into()));
+    let control = project.control();
+    assert_eq!(control.len(), 1, "every batch once: {control:#?}");
+    project.require_honest_control();
+}
+
+#[test]
+fn the_table_of_a_dead_process_is_free_at_once() {
+    let (project, mut first) = stopped_in_a_load();
+    first.kill();
+    let result = project.load(&format!("-s {TABLE} --on-busy fail {}", shop::FIRST_RUN));
+    assert_eq!(result_of(&result, TABLE)["status"], "SUCCESS");
+    let statuses: Vec<String> = project.control().into_iter().map(|row| row.status).collect();
+    assert_eq!(statuses.len(), 2);
+    assert!(
+        statuses.contains(&"FAILED".to_owned()) && statuses.contains(&"SUCCESS".to_owned()),
+        "{statuses:?}"
+    );
+    project.require_honest_control();
+}
+
+#[test]
+fn two_processes_that_start_together_load_every_batch_once() {
+    let project = shop::open();
+    let line = format!("run --on-busy wait {}", shop::FIRST_RUN);
+    let mut both = [project.start(&line), project.start(&line)];
+    assert!(both.iter_mut().all(|run| run.wait().success()));
+    project.require_honest_control();
+    for table in shop::TABLES {
+        assert_eq!(project.committed_batches(table).len(), 1, "{table}");
+    }
+}

@@ -1,0 +1,82 @@
+//! Workers: several pipelines at a time, and no row of the control table gets lost among them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::project::Project;
+use crate::shop;
+
+const PIPELINES: usize = 8;
+const ROWS: usize = 4_000;
+const RUNS: usize = 3;
+
+const COLUMNS: &str = "id bigint, name string, city string, since timestamp";
+
+/// Equal pipelines, each with a source of its own.
+fn project() -> Project {
+    let project = Project::of(&shop::files());
+    std::fs::remove_dir_all(project.root().join("configs")).unwrap();
+    for number in 1..=PIPELINES {
+        let config = format!(
+            "table_name: gold.dim_{number}\ntable_type: dimension\nscd_type: 2\n\
+             keys: {{surrogate_key: sk, natural_keys: [id]}}\neffective_at: since\n\
+             track_history_columns: [city]\nsources: [{{name: silver.s{number}}}]\n"
+        );
+        project.write(&format!("configs/dim_{number}.yml"), &config);
+        project.source(&format!("silver.s{number}"), COLUMNS).create();
+    }
+    project
+}
+
+/// Commits to every source: new rows, and from the second round on the old ones change.
+fn change(project: &Project, round: usize) {
+    let at = format!("2024-01-0{round}T00:00:00Z");
+    let since = format!("timestamp '2023-0{round}-01 00:00:00'");
+    let ids = round * ROWS..(round + 1) * ROWS;
+    let rows: String = ids.map(|id| format!("{id} | Member {id} | Rome | 2023-0{round}-01\n")).collect();
+    for number in 1..=PIPELINES {
+        let source = project.source(&format!("silver.s{number}"), COLUMNS);
+        if round > 1 {
+            let city = format!("'City {round}'");
+            source.update(&at, "id % 2 = 0", &[("city", city.as_str()), ("since", since.as_str())]);
+        }
+        source.insert(&at, &format!("id | name | city | since\n{rows}"));
+    }
+}
+
+#[test]
+fn equal_pipelines_on_four_workers_leave_every_control_row() {
+    let (one, four) = (project(), project());
+    let (mut took_one, mut took_four) = (Duration::ZERO, Duration::ZERO);
+    for round in 1..=RUNS {
+        for (project, workers, took) in [(&one, 1, &mut took_one), (&four, 4, &mut took_four)] {
+            change(project, round);
+            let started = Instant::now();
+            let summary = project.load(&format!("-w {workers}"));
+            *took += started.elapsed();
+            assert_eq!(summary["successful"], PIPELINES);
+            require_rows(project, round);
+        }
+    }
+    println!(
+        "{RUNS} runs of {PIPELINES} pipelines: {took_one:.1?} with 1 worker, {took_four:.1?} with 4, {:.2} times as fast",
+        took_one.as_secs_f64() / took_four.as_secs_f64()
+    );
+    for number in 1..=PIPELINES {
+        let table = format!("gold.dim_{number}");
+        let count = |project: &Project| project.rows(&table).values.len();
+        assert_eq!(count(&one), count(&four), "{table}");
+    }
+}
+
+/// One SUCCESS row a pipeline and run.
+fn require_rows(project: &Project, runs: usize) {
+    let mut batches: BTreeMap<String, usize> = BTreeMap::new();
+    for row in project.control() {
+        assert_eq!(row.status, "SUCCESS", "{row:?}");
+        *batches.entry(row.target_table).or_default() += 1;
+    }
+    assert_eq!(batches.len(), PIPELINES, "{batches:?}");
+    assert!(batches.values().all(|rows| *rows == runs), "after {runs} runs: {batches:?}");
+    project.require_honest_control();
+}
