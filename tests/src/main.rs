@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use kimball_tests::demo::{self, DemoOptions};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
@@ -13,6 +16,7 @@ const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...";
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
+    log_as_asked();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((verb, rest)) if verb == "scenarios" => match rest.split_first() {
@@ -25,6 +29,15 @@ fn main() -> ExitCode {
         Some((verb, arguments)) if verb == "demo" => demo(arguments),
         _ => usage(),
     }
+}
+
+/// Logs on stderr what `RUST_LOG` (`kimball_engine=trace`) asks for: what a scenario that fails did.
+#[allow(clippy::disallowed_methods, reason = "the environment of the test kit comes in here")]
+fn log_as_asked() {
+    let asked = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Only a second start in one process could fail, and there is none.
+    let _ = tracing_subscriber::registry().with(logs.with_filter(asked.unwrap_or_default())).try_init();
 }
 
 fn usage() -> ExitCode {

@@ -2,11 +2,14 @@
 
 use std::io;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{LogFormat, Options};
 
-/// Starts to log as the options and `RUST_LOG` say.
+/// Starts to log as the options and `RUST_LOG` (`warn,kimball_engine=debug`) say.
+#[allow(clippy::disallowed_methods, reason = "the environment of the command comes in here")]
 pub fn start(options: &Options) {
     let by_options = match options.verbose {
         0 => "error",
@@ -14,11 +17,13 @@ pub fn start(options: &Options) {
         2 => "kimball=debug,info",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_options));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false);
+    let by_user = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = by_user.or_else(|| by_options.parse().ok()).unwrap_or_default();
+    let logs = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
+    let registry = tracing_subscriber::registry();
     // Only a second start in one process could fail, and there is none.
     let _ = match options.log_format {
-        LogFormat::Text => logs.try_init(),
-        LogFormat::Json => logs.json().try_init(),
+        LogFormat::Text => registry.with(logs.with_filter(filter)).try_init(),
+        LogFormat::Json => registry.with(logs.json().with_filter(filter)).try_init(),
     };
 }

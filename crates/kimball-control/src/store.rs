@@ -28,8 +28,8 @@ pub struct SourceProgress {
     pub source_table: String,
     /// The watermark before the batch, or the version it read up to.
     pub version: Option<i64>,
-    /// Rows read; 0 while the batch runs.
-    pub rows_read: u64,
+    /// Rows read; `None` while the batch runs, and where nobody knows any more.
+    pub rows_read: Option<u64>,
 }
 
 /// What is known when a batch begins.
@@ -54,8 +54,8 @@ pub struct BatchEnd {
     pub completed_at: DateTime<Utc>,
     /// Sources with the versions read, for a success; else the watermarks stay.
     pub sources: Vec<SourceProgress>,
-    /// Rows that the target gained or that changed.
-    pub rows_written: u64,
+    /// Rows that the target gained or that changed; `None` where nobody knows any more.
+    pub rows_written: Option<u64>,
     /// What went wrong, class first.
     pub error_message: Option<String>,
 }
@@ -258,7 +258,7 @@ fn ended(rows: &[ControlRow], end: &BatchEnd) -> Result<Vec<ControlRow>, Control
     let BatchState::Ended(status) = BatchState::Running.after(end.event)? else {
         return Err(crate::IllegalTransition { state: BatchState::Running, event: end.event }.into());
     };
-    let count = |rows: u64| Some(i64::try_from(rows).unwrap_or(i64::MAX));
+    let count = |rows: Option<u64>| rows.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
     let finish = |row: &ControlRow| {
         let progress = end.sources.iter().find(|source| source.source_table == row.source_table);
         ControlRow {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use kimball_config::{Pipeline, Scd, TableKind, TrackedColumns};
 use kimball_lake::stored_schema;
+use xxhash_rust::xxh64::xxh64;
 
 use crate::EngineError;
 use crate::columns as name;
@@ -110,6 +111,17 @@ impl Layout {
     /// Attributes that are overwritten in place in a history.
     pub(crate) fn untracked(&self) -> Vec<String> {
         self.attributes().filter(|name| !self.tracked.iter().any(|t| t == name)).map(str::to_owned).collect()
+    }
+
+    /// What `hashdiff` is computed from: the tracked columns, in order, and their types.
+    pub(crate) fn hashdiff_fingerprint(&self) -> Option<i64> {
+        self.effective_at.as_ref()?;
+        let mut text = String::new();
+        for column in &self.tracked {
+            let kind = self.output.iter().find(|field| field.name() == column).map(Field::data_type);
+            text.push_str(&format!("{column}\0{kind:?}\0"));
+        }
+        Some((xxh64(text.as_bytes(), 0) >> 1).cast_signed())
     }
 
     fn names(&self) -> String {

@@ -17,6 +17,7 @@ mod nulls;
 mod quality;
 mod session;
 mod source;
+mod spark_types;
 mod stage;
 mod upsert;
 

@@ -49,6 +49,12 @@ impl StagedBatch {
         &self.staged.layout.schema
     }
 
+    /// What the `hashdiff` column of these rows is computed from, as a 63-bit fingerprint of the tracked
+    /// columns and their types; `None` for tables without one.
+    pub fn hashdiff_fingerprint(&self) -> Option<i64> {
+        self.staged.layout.hashdiff_fingerprint()
+    }
+
     /// Rows read of each source, in the order of the pipeline's sources.
     pub fn rows_read(&self) -> &[u64] {
         &self.staged.rows_read
@@ -82,6 +88,9 @@ impl Batch<'_> {
     /// Merges staged rows with those of `table`'s pinned version: writes new data files, none of them visible
     /// yet, and notes the rows they replace. Also returns warnings.
     ///
+    /// `stored_hashdiff` is the [fingerprint](StagedBatch::hashdiff_fingerprint) that all rows of the table were
+    /// hashed with, as far as is known: where it is another, hashes are computed from the rows.
+    ///
     /// # Errors
     /// See [`EngineError`]; data files written so far stay behind unreferenced.
     pub async fn merge(
@@ -89,6 +98,7 @@ impl Batch<'_> {
         staged: &StagedBatch,
         table: &LakeTable,
         live: &LiveRows,
+        stored_hashdiff: Option<i64>,
     ) -> Result<(ChangeSet, Vec<String>), EngineError> {
         let staged = &staged.staged;
         let session = self.runtime.session(self.clock);
@@ -114,6 +124,8 @@ impl Batch<'_> {
                     has_rows,
                     clock,
                     batch_id: self.batch_id,
+                    hashdiff_holds: stored_hashdiff.is_some()
+                        && stored_hashdiff == staged.layout.hashdiff_fingerprint(),
                     kept: Mutex::default(),
                 };
                 merge.run(&mut collector).await?;

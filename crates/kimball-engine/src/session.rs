@@ -11,6 +11,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use crate::EngineError;
+use crate::spark_types::SparkTypes;
 
 /// What all queries of a run share: one memory pool, one folder for what does not fit into it, and the
 /// number of threads one query may use.
@@ -55,6 +56,7 @@ impl EngineRuntime {
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.runtime))
             .with_default_features()
+            .with_type_planner(Arc::new(SparkTypes))
             .build();
         state.execution_props_mut().query_execution_start_time = Some(clock);
         SessionContext::new_with_state(state)

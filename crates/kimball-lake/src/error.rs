@@ -23,8 +23,8 @@ pub enum LakeError {
         /// The text as given.
         location: String,
     },
-    /// A local folder could not be made.
-    #[error("the folder {path} could not be created")]
+    /// A local folder could not be made or removed.
+    #[error("the folder {path} could not be created or removed")]
     Folder {
         /// The folder.
         path: PathBuf,

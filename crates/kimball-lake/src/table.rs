@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::object_store::{ObjectStore, ObjectStoreExt};
 use datafusion::prelude::SessionContext;
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::{Action, StructType};
@@ -63,6 +64,29 @@ impl Warehouse {
             Err(DeltaTableError::NotATable(_)) => Ok(None),
             Err(source) => Err(LakeError::Delta { table: name, source: Box::new(source) }),
         }
+    }
+
+    /// Removes a table that was made and never written: one whose only version is its creation. Any other is
+    /// left alone.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when it cannot be opened or removed.
+    pub async fn discard_new(&self, table: &TableId) -> Result<(), LakeError> {
+        let Some(found) = self.open(table).await?.filter(|found| found.version() == 0) else { return Ok(()) };
+        let store = found.inner.object_store();
+        let failed = |source| LakeError::Delta {
+            table: table.to_string(),
+            source: Box::new(DeltaTableError::ObjectStore { source }),
+        };
+        let objects: Vec<_> = store.list(None).try_collect().await.map_err(failed)?;
+        for object in objects {
+            store.delete(&object.location).await.map_err(failed)?;
+        }
+        if let Ok(folder) = self.locate(table)?.to_file_path() {
+            // Object stores have no folders; a local one must not look like a table.
+            std::fs::remove_dir_all(&folder).map_err(|source| LakeError::Folder { path: folder, source })?;
+        }
+        Ok(())
     }
 
     /// Makes an empty table with the columns of `schema`.

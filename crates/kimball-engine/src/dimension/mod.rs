@@ -31,6 +31,8 @@ pub(crate) struct DimensionMerge<'a> {
     /// The run's clock reading as an SQL expression.
     pub(crate) clock: String,
     pub(crate) batch_id: &'a str,
+    /// Whether `hashdiff` of every row was computed from the columns that are tracked now.
+    pub(crate) hashdiff_holds: bool,
     /// Intermediate results, alive as long as the session may read them.
     pub(crate) kept: Mutex<Vec<Spool>>,
 }

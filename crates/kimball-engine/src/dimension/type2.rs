@@ -182,7 +182,10 @@ impl<'a> HistoryMerge<'a> {
             current = name::IS_CURRENT,
             deleted = name::IS_DELETED,
             instant = self.instant("x"),
-            th = self.tracked_hash("x"),
+            th = match self.merge.hashdiff_holds {
+                true => qualified("x", name::HASHDIFF),
+                false => self.tracked_hash("x"),
+            },
             uh = self.untracked_hash("x"),
         );
         let versions = format!(

@@ -6,12 +6,16 @@
 //! images in their feeds; so the keys of `query(changes of one side, now and images of the others)`, over all
 //! sides, are a superset of the keys that changed.
 
+use std::collections::BTreeMap;
+
+use arrow::datatypes::Field;
 use datafusion::prelude::{DataFrame, SessionContext};
 
 use super::bind::table_name;
+use super::trace::{Origin, origin_of};
 use super::{Arrival, Numbering, Spool, Step, numbered};
 use crate::EngineError;
-use crate::columns::{OP, TIME, VERSION, equal_keys, listed, quoted};
+use crate::columns::{OP, TIME, VERSION, equal_keys, listed, qualified, quoted};
 use crate::session::query;
 use crate::source::{PinnedSource, Reading};
 
@@ -123,13 +127,60 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Leaves out the rows of sources that cannot lead to an affected key: where a key is a column of a
+    /// source as it stands, only rows with an affected value of it matter.
+    async fn narrow(&self, session: &SessionContext) -> Result<(), EngineError> {
+        let plan = self.binder.plan(session).await?;
+        let mut narrowed: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+        for key in &self.layout.keys {
+            let same_type = |origin: &Origin| self.has_stored_type(origin, key);
+            if let Some(origin) = origin_of(&plan, key).filter(same_type) {
+                narrowed.entry(origin.table).or_default().push((origin.column, key.clone()));
+            }
+        }
+        for source in self.input.sources {
+            let alias = &source.source.alias;
+            let Some(columns) = narrowed.get(alias) else { continue };
+            let raw = format!("__k_all_{alias}");
+            session.register_table(table_name(&raw), self.binder.rows_of(source)?)?;
+            let same: Vec<String> = columns
+                .iter()
+                .map(|(column, key)| {
+                    format!("({} IS NOT DISTINCT FROM {})", qualified("t", column), qualified("a", key))
+                })
+                .collect();
+            let sql = format!(
+                "SELECT {} FROM {} t WHERE EXISTS (SELECT 1 FROM __k_affected a WHERE {})",
+                listed("t", &self.binder.columns_of(source)?),
+                quoted(&raw),
+                same.join(" AND ")
+            );
+            let rows = query(session, &sql).await?.into_view();
+            session.deregister_table(table_name(alias))?;
+            session.register_table(table_name(alias), rows)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a key holds the very values of the column it comes from: it was not cast on its way.
+    fn has_stored_type(&self, origin: &Origin, key: &str) -> bool {
+        let stored = self.layout.output.iter().find(|field| field.name() == key).map(Field::data_type);
+        let source = self.input.sources.iter().find(|source| source.source.alias == origin.table);
+        let column = source.and_then(|source| {
+            let schema = self.binder.rows_of(source).ok()?.schema();
+            Some(schema.field_with_name(&origin.column).ok()?.data_type().clone())
+        });
+        column.as_ref() == stored && stored.is_some()
+    }
+
     /// The query's rows for the affected keys, and a delete for each that has none.
     async fn recompute(&self, affected: &Spool) -> Result<Spool, EngineError> {
         let session = self.input.runtime.session(self.input.clock);
         self.binder.bind_all(&session, &vec![std::sync::Arc::default(); self.counts.len()]).await?;
+        affected.register(&session, "__k_affected").await?;
+        self.narrow(&session).await?;
         let plan = self.binder.plan(&session).await?;
         let rows = self.conform(DataFrame::new(session.state(), plan))?;
-        affected.register(&session, "__k_affected").await?;
         session.register_table("__k_rows", rows.into_view())?;
         let same = equal_keys("q", "a", &self.layout.keys);
         let present = format!(

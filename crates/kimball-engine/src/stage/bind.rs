@@ -110,7 +110,7 @@ impl<'a> Binder<'a> {
     ) -> Result<(), EngineError> {
         let table = self.rows_of(source)?;
         let table = match count {
-            Some(count) => Counted::new(table, Arc::clone(count)),
+            Some(count) => Counted::over(table, Arc::clone(count)),
             None => table,
         };
         session.register_table(table_name(&source.source.alias), table)?;
@@ -154,14 +154,15 @@ impl<'a> Binder<'a> {
             (Reading::Changes { .. }, PinnedRows::Table(table)) => {
                 return Err(LakeError::NoChangeFeed { table: table.name().to_owned() }.into());
             }
-            _ => (Counted::new(self.rows_of(source)?, Arc::clone(count)), false),
+            _ => (Counted::over(self.rows_of(source)?, Arc::clone(count)), false),
         };
         session.register_table(table_name(&raw), table)?;
         if source.reading()? == Reading::Nothing {
             let empty = query(
                 session,
                 &format!(
-                    "SELECT {columns}, 1 AS {OP}, 0 AS {VERSION}, now() AS {TIME} FROM {raw} WHERE false"
+                    "SELECT {columns}, CAST(1 AS BIGINT) AS {OP}, CAST(0 AS BIGINT) AS {VERSION}, \
+                     CAST(now() AS TIMESTAMP) AS {TIME} FROM {raw} WHERE false"
                 ),
             )
             .await?;

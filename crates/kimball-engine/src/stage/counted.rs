@@ -23,7 +23,7 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    pub(crate) fn new(table: Arc<dyn TableProvider>, rows: Arc<AtomicU64>) -> Arc<dyn TableProvider> {
+    pub(crate) fn over(table: Arc<dyn TableProvider>, rows: Arc<AtomicU64>) -> Arc<dyn TableProvider> {
         Arc::new(Self { table, rows })
     }
 }

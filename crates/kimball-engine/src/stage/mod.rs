@@ -9,6 +9,7 @@ mod counted;
 mod rowwise;
 mod spool;
 mod sql;
+mod trace;
 
 use std::fmt;
 use std::sync::Arc;

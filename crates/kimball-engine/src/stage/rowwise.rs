@@ -9,6 +9,7 @@ use datafusion::logical_expr::{
     Expr, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableSource,
 };
 
+use super::trace::scans_of;
 use crate::columns::{OP, TIME, VERSION};
 
 /// How a query can be kept up to date.
@@ -92,12 +93,15 @@ pub(crate) fn carry(
 }
 
 fn carried(plan: &LogicalPlan, alias: &str, feed: &Arc<dyn TableSource>) -> QueryResult<(LogicalPlan, bool)> {
+    // What does not read the feed stays as it is, whatever it is made of.
+    if scans_of(plan, alias) == 0 {
+        return Ok((plan.clone(), false));
+    }
     match plan {
         LogicalPlan::TableScan(scan) if scan.table_name.table() == alias => {
             let scan = LogicalPlanBuilder::scan(scan.table_name.clone(), Arc::clone(feed), None)?;
             Ok((scan.build()?, true))
         }
-        LogicalPlan::TableScan(_) => Ok((plan.clone(), false)),
         LogicalPlan::Projection(projection) => {
             let (input, carries) = carried(&projection.input, alias, feed)?;
             let mut exprs = projection.expr.clone();

@@ -122,6 +122,7 @@ fn quoted(name: &str) -> Ident {
 /// Every name that a column reference can mean, by its lower-case form.
 struct Names {
     known: BTreeMap<String, Option<String>>,
+    tables: BTreeSet<String>,
     common_tables: BTreeSet<String>,
 }
 
@@ -129,7 +130,8 @@ impl Names {
     fn collect(statement: &mut Statement, columns: &BTreeSet<String>) -> Self {
         let mut collector = Aliases::default();
         let _: ControlFlow<()> = statement.visit(&mut collector);
-        let mut names = Self { known: BTreeMap::new(), common_tables: BTreeSet::new() };
+        let tables = collector.tables.iter().map(|name| name.to_lowercase()).collect();
+        let mut names = Self { known: BTreeMap::new(), tables, common_tables: BTreeSet::new() };
         for column in columns.iter().chain(&collector.columns) {
             names.add(column);
         }
@@ -141,6 +143,10 @@ impl Names {
             names.add(table);
         }
         names
+    }
+
+    fn is_table(&self, ident: &Ident) -> bool {
+        self.tables.contains(&ident.value.to_lowercase())
     }
 
     /// Two names that differ only in case make the lower-case form ambiguous: then case counts.
@@ -165,9 +171,10 @@ impl VisitorMut for Names {
         match expr {
             Expr::Identifier(ident) => self.settle(ident),
             Expr::CompoundIdentifier(parts) => {
-                // `schema.table.column` means the same as `table.column` here.
-                let surplus = parts.len().saturating_sub(2);
-                parts.drain(..surplus);
+                // `schema.table.column` means the same as `table.column` here; `table.column.field` stays.
+                while parts.len() > 2 && parts.first().is_some_and(|first| !self.is_table(first)) {
+                    parts.remove(0);
+                }
                 parts.iter_mut().for_each(|part| self.settle(part));
             }
             _ => {}

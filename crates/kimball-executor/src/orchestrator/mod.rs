@@ -101,7 +101,10 @@ impl RunContext {
     }
 
     /// What can be said of a pipeline that reads tables which earlier waves of the run make.
-    async fn preview_before_others(&self, pipeline: &Pipeline) -> Result<Option<PipelinePreview>, PipelineError> {
+    async fn preview_before_others(
+        &self,
+        pipeline: &Pipeline,
+    ) -> Result<Option<PipelinePreview>, PipelineError> {
         let mut awaited = Vec::new();
         for table in self.pins.made_by_the_run(pipeline) {
             if !self.table_exists(table).await? {

@@ -93,7 +93,7 @@ impl RunContext {
                 event: Transition::SettleUncommitted,
                 completed_at,
                 sources: Vec::new(),
-                rows_written: 0,
+                rows_written: Some(0),
                 error_message: Some(message.to_owned()),
             });
         };
@@ -110,13 +110,13 @@ impl RunContext {
                 .map_or(row.source_table.as_str(), |source| source.alias.as_str());
             let id = super::watermarks::watermark_id(pipeline, alias);
             let version = target.transaction(&id).await?.or(row.last_processed_version);
-            sources.push(SourceProgress { source_table: row.source_table.clone(), version, rows_read: 0 });
+            sources.push(SourceProgress { source_table: row.source_table.clone(), version, rows_read: None });
         }
         Ok(BatchEnd {
             event: Transition::SettleCommitted,
             completed_at,
             sources,
-            rows_written: 0,
+            rows_written: None,
             error_message: None,
         })
     }

@@ -114,6 +114,9 @@ impl RunContext {
         match self.compute_and_commit(&batch, &prepared, epoch).await {
             Ok(loaded) => self.succeed(pipeline, &prepared, running, loaded).await,
             Err(error) => {
+                if prepared.target.is_none() {
+                    self.take_back(pipeline).await;
+                }
                 self.fail(pipeline, running, &error).await;
                 Err(error)
             }
@@ -135,7 +138,7 @@ impl RunContext {
         let sources = names.into_iter().zip(&prepared.sources).map(|(source_table, source)| SourceProgress {
             source_table,
             version: source.watermark,
-            rows_read: 0,
+            rows_read: None,
         });
         let start = BatchStart {
             batch_id: batch_id.to_owned(),
@@ -157,12 +160,18 @@ impl RunContext {
         let mut target = prepared.target.clone();
         for _ in 0..RECOMPUTATIONS {
             let staged = batch.stage(target.as_ref()).await?;
+            let mut transactions = watermarks::transactions(pipeline, batch.sources);
             let table = match target {
                 Some(table) => table,
                 None => self.create(pipeline, &staged).await?,
             };
             let live = table.live_rows().await?;
-            let (mut change, mut warnings) = batch.merge(&staged, &table, &live).await?;
+            if live.is_empty() {
+                let hashed = staged.hashdiff_fingerprint();
+                transactions.extend(hashed.map(|hashed| (watermarks::hashdiff_id(pipeline), hashed)));
+            }
+            let stored_hashdiff = table.transaction(&watermarks::hashdiff_id(pipeline)).await?;
+            let (mut change, mut warnings) = batch.merge(&staged, &table, &live, stored_hashdiff).await?;
             if prepared.config_changed && prepared.sources.iter().any(kimball_engine::PinnedSource::is_feed) {
                 warnings.push(
                     "the configuration changed meaning since the last load: rows loaded before keep their old \
@@ -173,7 +182,7 @@ impl RunContext {
             let commit = Commit {
                 files: std::mem::take(&mut change.files),
                 removals: std::mem::take(&mut change.removals),
-                transactions: watermarks::transactions(pipeline, batch.sources),
+                transactions,
                 lease: Some(epoch),
                 user_metadata: batch_metadata(batch.batch_id),
             };
@@ -201,6 +210,15 @@ impl RunContext {
         Ok(self.warehouse.create(&table_id(&pipeline.table)?, staged.table_schema(), &new).await?)
     }
 
+    /// Removes a table that this batch made and could not fill: a refused first batch leaves nothing.
+    async fn take_back(&self, pipeline: &Pipeline) {
+        let removed = async { Ok::<_, PipelineError>(self.warehouse.discard_new(&table_id(&pipeline.table)?).await?) };
+        if let Err(error) = removed.await {
+            // An empty table without watermarks does no harm: the next run fills it.
+            tracing::warn!(table = %pipeline.table, %error, "the empty table could not be removed");
+        }
+    }
+
     async fn succeed(
         &self,
         pipeline: &Pipeline,
@@ -214,14 +232,14 @@ impl RunContext {
             |((source_table, source), rows_read)| SourceProgress {
                 source_table,
                 version: Some(source.version()),
-                rows_read: *rows_read,
+                rows_read: Some(*rows_read),
             },
         );
         let end = BatchEnd {
             event: Transition::Commit,
             completed_at: clock::now(),
             sources: sources.collect(),
-            rows_written: counts.written(),
+            rows_written: Some(counts.written()),
             error_message: None,
         };
         let batch_id = running.batch_id().to_owned();
@@ -251,7 +269,7 @@ impl RunContext {
             event: Transition::Fail,
             completed_at: clock::now(),
             sources: Vec::new(),
-            rows_written: 0,
+            rows_written: Some(0),
             error_message: Some(format!("{}: {}", error.kind().class(), error.message_for(&pipeline.table))),
         };
         if let Err(lost) = self.control.finish(running, &end).await {

@@ -21,6 +21,12 @@ fn config_id(pipeline: &Pipeline) -> String {
     format!("{}#config", pipeline.table)
 }
 
+/// The transaction with what `hashdiff` is computed from. It is written with a table's first rows and never
+/// again: once rows were hashed in two ways, the column tells nothing.
+pub(super) fn hashdiff_id(pipeline: &Pipeline) -> String {
+    format!("{}#hashdiff", pipeline.table)
+}
+
 /// The pipeline's fingerprint as a transaction holds it: 63 bits.
 pub(super) fn fingerprint_of(pipeline: &Pipeline) -> i64 {
     (pipeline.fingerprint >> 1).cast_signed()
