@@ -1,8 +1,10 @@
 //! Two processes, one table: a second one never touches what a living one loads (semantics 9).
 
 use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::command::{Ended, Running, pause, result_of, wait_until};
+use crate::command::{Ended, Running, command, pause, result_of, wait_until};
 use crate::project::{CONTROL, Project};
 use crate::shop;
 
@@ -51,29 +53,65 @@ fn a_table_that_a_living_process_loads_is_busy() {
     assert_eq!(result_of(&project.load(&format!("-s {TABLE}")), TABLE)["up_to_date"], true);
 }
 
+/// A second process that waits for the table.
+struct Waiting {
+    process: Running,
+    output: PathBuf,
+}
+
+impl Waiting {
+    fn start(project: &Project) -> Self {
+        let output = project.root().join("waiting.jsonl");
+        let line = format!("run --format json -s {TABLE} --on-busy wait");
+        let process = Running::start_into(&mut command(project.root(), &line), &output);
+        let mut waiting = Self { process, output };
+        wait_until("the second process begins", || waiting.said().contains("\"pipeline_started\""));
+        // It asks for the lease again and again; no message tells that it does.
+        pause(Duration::from_secs(1));
+        assert!(!waiting.process.has_ended(), "it did not wait: {}", waiting.said());
+        waiting
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.output).unwrap()
+    }
+
+    /// Demands that it finds the table loaded by somebody else.
+    fn require_up_to_date(mut self) {
+        let code = self.process.wait().code();
+        let ended = Ended { code, stdout: self.said(), stderr: String::new() }.with_code(0);
+        let summary = ended.summary();
+        let result = result_of(&summary, TABLE);
+        assert_eq!((&result["up_to_date"], &result["rows_read"]), (&true.into(), &0.into()), "{result}");
+    }
+}
+
 #[test]
 fn who_waits_for_a_busy_table_finds_it_loaded() {
     let (project, mut first) = stopped_in_a_load();
-    let output = project.root().join("second.jsonl");
-    let mut second =
-        crate::command::command(project.root(), &format!("run --format json -s {TABLE} --on-busy wait"));
-    let mut second = Running::start_into(&mut second, &output);
-    let said = || fs::read_to_string(&output).unwrap();
-    wait_until("the second process begins", || said().contains("\"pipeline_started\""));
-    // It asks for the lease again and again; no message tells that it does.
-    pause(std::time::Duration::from_secs(1));
-    assert!(!second.has_ended(), "it did not wait: {}", said());
+    let second = Waiting::start(&project);
     assert_eq!(project.running(TABLE).len(), 1);
-
     first.go_on();
     assert!(first.wait().success());
-    let code = second.wait().code();
-    let second = Ended { code, stdout: said(), stderr: String::new() }.with_code(0);
-    let summary = second.summary();
-    let result = result_of(&summary, TABLE);
-    assert_eq!((&result["up_to_date"], &result["rows_read"]), (&true.into(), &0.into()));
+    second.require_up_to_date();
     let control = project.control();
     assert_eq!(control.len(), 1, "every batch once: {control:#?}");
+    project.require_honest_control();
+}
+
+#[test]
+fn who_waited_while_others_loaded_a_newer_version_takes_that_for_no_recreated_source() {
+    let (project, mut first) = stopped_in_a_load();
+    let second = Waiting::start(&project);
+    second.process.pause();
+    first.go_on();
+    assert!(first.wait().success());
+    shop::second_day(&project);
+    let third = project.load(&format!("-s {TABLE} {}", shop::SECOND_RUN));
+    assert_eq!(result_of(&third, TABLE)["up_to_date"], false);
+    second.process.go_on();
+    second.require_up_to_date();
+    assert_eq!(project.control().len(), 2);
     project.require_honest_control();
 }
 

@@ -1,7 +1,5 @@
 //! A run as the guide shows it.
 
-use std::fmt::Write as _;
-
 use kimball::{Banner, Event, EventKind, Heading, PipelineResult};
 
 /// How much of a run is shown.

@@ -125,6 +125,13 @@ impl RunContext {
                 }
                 _ => None,
             };
+            let rows = match rows {
+                // Another process has loaded the target from a newer version than this run is pinned to.
+                PinnedRows::Table(table) if watermark.is_some_and(|read| read > table.version()) => {
+                    PinnedRows::Table(table.refreshed().await?)
+                }
+                rows => rows,
+            };
             let pinned = PinnedSource { source: source.clone(), rows, watermark };
             refuse_missing_feed(&pinned)?;
             sources.push(pinned);

@@ -212,7 +212,8 @@ impl RunContext {
 
     /// Removes a table that this batch made and could not fill: a refused first batch leaves nothing.
     async fn take_back(&self, pipeline: &Pipeline) {
-        let removed = async { Ok::<_, PipelineError>(self.warehouse.discard_new(&table_id(&pipeline.table)?).await?) };
+        let removed =
+            async { Ok::<_, PipelineError>(self.warehouse.discard_new(&table_id(&pipeline.table)?).await?) };
         if let Err(error) = removed.await {
             // An empty table without watermarks does no harm: the next run fills it.
             tracing::warn!(table = %pipeline.table, %error, "the empty table could not be removed");
