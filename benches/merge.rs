@@ -54,7 +54,7 @@ fn rows(members: impl Iterator<Item = i64> + Clone, day: i64) -> RecordBatch {
             members.clone().map(|member| Some(format!("{name}_{}", (member * (place + 3) + day) % 10_007)));
         columns.push(Arc::new(values.collect::<StringArray>()));
     }
-    let times = members.map(|_| day).collect::<TimestampMicrosecondArray>();
+    let times = members.map(|_| Some(day)).collect::<TimestampMicrosecondArray>();
     columns.push(Arc::new(times.with_timezone("UTC")));
     RecordBatch::try_new(schema(), columns).expect("columns fit the schema")
 }

@@ -2,6 +2,7 @@
 //! would have brought it (semantics 9).
 
 use std::fs;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::command::{Running, pause};
@@ -25,6 +26,17 @@ struct Twin {
 }
 
 impl Twin {
+    /// The twin that the tests of this module share while one of them runs.
+    fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Twin>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let twin = Arc::new(Self::new());
+            *shared = Arc::downgrade(&twin);
+            twin
+        })
+    }
+
     fn new() -> Self {
         let before_first = shop::open();
         let after_first = before_first.copy();
@@ -122,7 +134,7 @@ fn ended(project: &Project, running: &ControlRow) -> ControlRow {
 
 #[test]
 fn a_batch_killed_between_its_commit_and_its_control_row_is_settled_and_counts_once() {
-    let twin = Twin::new();
+    let twin = Twin::shared();
     let first = (&twin.before_first, shop::FIRST_RUN, &twin.after_first);
     let second = (&twin.before_second, shop::SECOND_RUN, &twin.after_second);
     for ((before, line, after), target) in [
@@ -150,7 +162,7 @@ fn a_batch_killed_between_its_commit_and_its_control_row_is_settled_and_counts_o
 
 #[test]
 fn a_batch_killed_before_its_commit_failed_and_the_next_one_loads_everything() {
-    let twin = Twin::new();
+    let twin = Twin::shared();
     let first = (&twin.before_first, shop::FIRST_RUN, &twin.after_first);
     let second = (&twin.before_second, shop::SECOND_RUN, &twin.after_second);
     for ((before, line, after), target) in
@@ -171,7 +183,7 @@ fn a_batch_killed_before_its_commit_failed_and_the_next_one_loads_everything() {
 
 #[test]
 fn after_a_kill_at_any_moment_one_more_run_makes_up_for_it() {
-    let twin = Twin::new();
+    let twin = Twin::shared();
     let mut random = Random(20_241_123);
     let first = (&twin.before_first, shop::FIRST_RUN, &twin.after_first, twin.first_took);
     let second = (&twin.before_second, shop::SECOND_RUN, &twin.after_second, twin.second_took);

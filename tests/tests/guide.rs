@@ -121,7 +121,7 @@ fn the_example_prints_what_the_guide_shows_and_the_third_run_changes_no_log() {
     assert_eq!(result_of(&second, "gold.fact_inventory")["rows_inserted"], shop::PRODUCTS);
     let before = versions(&project);
     let third = project.call("run").with_code(0).stdout;
-    assert_eq!(third.matches("s, up to date)").count(), shop::TABLES.len(), "{third}");
+    assert_eq!(third.matches("s, 0 rows) - up to date\n").count(), shop::TABLES.len(), "{third}");
     assert!(third.contains("  Total Rows Read: 0\n  Total Rows Written: 0\n"), "{third}");
     assert_eq!(versions(&project), before);
     project.require_honest_control();
