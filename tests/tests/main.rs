@@ -1,5 +1,6 @@
 //! The end-to-end suites, one binary: every further one would link the whole engine again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::print_stdout, reason = "measurements and notices for whoever reads the output")]
 
 mod command;
 mod crash;
