@@ -8,7 +8,7 @@ use crate::project::Project;
 use crate::shop;
 
 const PIPELINES: usize = 8;
-const ROWS: usize = 1_000;
+const ROWS: usize = 200;
 const RUNS: usize = 2;
 
 const COLUMNS: &str = "id bigint, name string, city string, since timestamp";

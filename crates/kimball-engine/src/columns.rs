@@ -83,3 +83,8 @@ pub(crate) fn equal_keys(left: &str, right: &str, names: &[String]) -> String {
     };
     names.iter().map(equal).collect::<Vec<_>>().join(" AND ")
 }
+
+/// An instant, in microseconds since 1970, as an SQL expression.
+pub(crate) fn instant_sql(micros: i64) -> String {
+    format!("arrow_cast(CAST({micros} AS BIGINT), 'Timestamp(Microsecond, Some(\"UTC\"))')")
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use kimball_config::{Pipeline, Scd, TableKind, TrackedColumns};
+use kimball_config::{FileFormat, Pipeline, Scd, SourceLocation, TableKind, TrackedColumns};
 use kimball_lake::stored_schema;
 use xxhash_rust::xxh64::xxh64;
 
@@ -96,7 +96,7 @@ impl Layout {
         }
         layout.schema = layout.all_columns();
         match existing {
-            Some(existing) => layout.fit(existing),
+            Some(existing) => layout.fit(existing, output, Typing::of(pipeline)),
             None => Ok(layout),
         }
     }
@@ -184,7 +184,7 @@ impl Layout {
 
     /// Takes over the existing table's types and order, if every column of each is in the other and its
     /// values can be stored without loss.
-    fn fit(mut self, existing: &Schema) -> Result<Self, EngineError> {
+    fn fit(mut self, existing: &Schema, output: &Schema, typing: Typing) -> Result<Self, EngineError> {
         let mismatch = |difference: String| EngineError::SchemaMismatch {
             table: self.table.clone(),
             difference,
@@ -196,7 +196,11 @@ impl Layout {
                 let advice = "new columns need `schema_evolution`, which is not supported yet";
                 return Err(mismatch(format!("column `{}` is not in the table; {advice}", field.name())));
             };
-            if !stores(stored.data_type(), field.data_type()) {
+            // A column that is NULL in every row has no type of its own.
+            let is_untyped =
+                output.field_with_name(field.name()).is_ok_and(|field| *field.data_type() == DataType::Null);
+            let guessed = typing == Typing::Guessed && takes_guessed(stored.data_type(), field.data_type());
+            if !(is_untyped || guessed || stores(stored.data_type(), field.data_type())) {
                 return Err(mismatch(format!(
                     "column `{}` is {} in the table and {} in the query",
                     field.name(),
@@ -217,6 +221,38 @@ impl Layout {
         }
         self.schema = std::sync::Arc::new(existing.clone());
         Ok(self)
+    }
+}
+
+/// Whether the types of a query's output are declared by its sources or guessed from text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Typing {
+    Declared,
+    Guessed,
+}
+
+impl Typing {
+    fn of(pipeline: &Pipeline) -> Self {
+        let guessed = pipeline.sources.iter().any(|source| {
+            matches!(
+                &source.location,
+                SourceLocation::Files { format: FileFormat::Csv | FileFormat::Json, .. }
+            )
+        });
+        if guessed { Self::Guessed } else { Self::Declared }
+    }
+}
+
+/// Whether a column whose type was guessed from a file's text may be read as the type that the table has: one
+/// day's prices may all be whole, and an empty file has no types at all. A value that does not fit is an error.
+fn takes_guessed(stored: &DataType, guessed: &DataType) -> bool {
+    match guessed {
+        DataType::Utf8 => stored.is_numeric() || stored.is_temporal() || *stored == DataType::Boolean,
+        DataType::Int64 => matches!(stored, DataType::Float64 | DataType::Decimal128(_, _) | DataType::Utf8),
+        DataType::Float64 | DataType::Boolean | DataType::Date32 | DataType::Timestamp(_, _) => {
+            *stored == DataType::Utf8
+        }
+        _ => false,
     }
 }
 

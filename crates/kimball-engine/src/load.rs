@@ -105,10 +105,7 @@ impl Batch<'_> {
         staged.rows.register(&session, "staged").await?;
         let mut collector = Collector::new(table)?;
         let has_rows = self.has_rows(Some(table)).await?;
-        let clock = format!(
-            "arrow_cast(CAST({} AS BIGINT), 'Timestamp(Microsecond, Some(\"UTC\"))')",
-            self.clock.timestamp_micros()
-        );
+        let clock = crate::columns::instant_sql(self.clock.timestamp_micros());
         let mut warnings = Vec::new();
         match &self.pipeline.kind {
             TableKind::Dimension(dimension) => {

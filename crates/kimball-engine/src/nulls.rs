@@ -22,6 +22,13 @@ pub(crate) fn conform(
     pipeline: &Pipeline,
     layout: &Layout,
 ) -> Result<DataFrame, EngineError> {
+    if let NullPolicy::Kimball { substitutes } = &pipeline.null_policy
+        && let Some(unknown) = substitutes.keys().find(|name| layout.output.iter().all(|f| f.name() != *name))
+    {
+        let message =
+            format!("attribute_substitutes names `{unknown}`, which is no column of the query's output");
+        return Err(EngineError::Config(message));
+    }
     let names: Vec<String> = frame.schema().fields().iter().map(|field| field.name().clone()).collect();
     let mut exprs = Vec::with_capacity(names.len());
     for field in &layout.output {

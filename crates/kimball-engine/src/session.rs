@@ -47,7 +47,6 @@ impl EngineRuntime {
             .with_information_schema(false)
             .with_collect_statistics(false);
         let options = config.options_mut();
-        options.execution.time_zone = Some("UTC".to_owned());
         options.execution.parquet.schema_force_view_types = false;
         options.execution.parquet.pushdown_filters = false;
         options.sql_parser.map_string_types_to_utf8view = false;

@@ -85,9 +85,10 @@ impl Upsert<'_> {
         if self.closes_missing() {
             let open =
                 format!("SELECT * FROM target WHERE {} AND NOT coalesce({IS_DELETED}, false)", self.loaded);
+            let absent = equal_keys("__k_open", "__k_staged", self.keys);
             let missing = format!(
-                "SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM ({open}) t \
-                 WHERE NOT EXISTS (SELECT 1 FROM staged s WHERE {same})"
+                "SELECT __k_open.{FILE_COLUMN}, __k_open.{ROW_COLUMN} FROM ({open}) __k_open \
+                 LEFT ANTI JOIN staged __k_staged ON {absent}"
             );
             let gone = addresses(query(session, &missing).await?).await?;
             if self.arrival == Arrival::Snapshot {

@@ -1,9 +1,15 @@
 //! File sources: which files a path names, what version they are, and their rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
+use datafusion::common::Column;
+use datafusion::functions::core::expr_fn::nullif;
+use datafusion::functions_aggregate::expr_fn::bool_or;
+use datafusion::logical_expr::{Expr, cast, lit};
 use datafusion::prelude::{CsvReadOptions, DataFrame, JsonReadOptions, ParquetReadOptions, SessionContext};
 use xxhash_rust::xxh64::Xxh64;
 
@@ -75,26 +81,139 @@ impl FileSource {
         self.version
     }
 
-    /// The rows of all files.
+    /// The rows of all files. Columns and types are those of all files together, from all their rows.
     ///
     /// # Errors
-    /// [`LakeError::BadPath`] for an option the format does not know, [`LakeError::Query`] when a file
-    /// cannot be read.
+    /// [`LakeError::BadPath`] for an option the format does not know and for CSV files with different columns,
+    /// [`LakeError::Query`] when a file cannot be read.
     pub async fn rows(&self, session: &SessionContext) -> Result<DataFrame, LakeError> {
-        let paths: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
-        let ending = self.common_ending();
+        let mut schemas = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            let found = self.read(session, std::slice::from_ref(file), None).await?;
+            schemas.push(found.schema().as_arrow().clone());
+        }
+        let mut merged = self.merge(&schemas)?;
+        if self.format != FileFormat::Csv {
+            return self.read(session, &self.files, Some(&merged)).await;
+        }
+        if !self.has_header() {
+            merged = spark_names(&merged);
+        }
+        self.typed_text(session, &merged).await
+    }
+
+    /// The rows of CSV files with the types that were guessed, read as text first: only there can be seen what
+    /// stands for NULL, and which numbers are codes whose leading zeros count.
+    async fn typed_text(&self, session: &SessionContext, guessed: &Schema) -> Result<DataFrame, LakeError> {
+        let as_text = guessed.fields().iter().map(|field| Field::new(field.name(), DataType::Utf8, true));
+        let as_text = Schema::new(as_text.collect::<Vec<_>>());
+        let text = self.read(session, &self.files, Some(&as_text)).await?;
+        let by_name = |field: &Field| Expr::Column(Column::from_name(field.name()));
+        let numbers: Vec<&Field> = guessed
+            .fields()
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|field| field.data_type().is_integer())
+            .collect();
+        let mut codes: BTreeSet<String> = BTreeSet::new();
+        if !numbers.is_empty() {
+            let is_code = |field: &&Field| {
+                let zero = by_name(field).like(lit("0_%")).or(by_name(field).like(lit("-0_%")));
+                bool_or(zero).alias(field.name())
+            };
+            let found =
+                text.clone().aggregate(Vec::new(), numbers.iter().map(is_code).collect())?.collect().await?;
+            for (field, place) in numbers.iter().zip(0..) {
+                let is_code = found.iter().any(|batch| {
+                    let column = batch.column(place).as_boolean();
+                    !column.is_empty() && column.is_valid(0) && column.value(0)
+                });
+                if is_code {
+                    codes.insert(field.name().clone());
+                }
+            }
+        }
+        let null = self.option("nullvalue").unwrap_or_default();
+        let typed = guessed.fields().iter().map(|field| {
+            let value = match null.is_empty() {
+                true => by_name(field),
+                false => nullif(by_name(field), lit(null)),
+            };
+            let kind = match field.data_type() {
+                _ if codes.contains(field.name()) || !self.infers_types() => &DataType::Utf8,
+                DataType::Null => &DataType::Utf8,
+                kind => kind,
+            };
+            cast(value, kind.clone()).alias(field.name())
+        });
+        Ok(text.select(typed.collect::<Vec<_>>())?)
+    }
+
+    fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Types are guessed unless `inferSchema: false` says that everything is text.
+    fn infers_types(&self) -> bool {
+        self.option("inferschema").is_none_or(|value| value.parse().unwrap_or(true))
+    }
+
+    async fn read(
+        &self,
+        session: &SessionContext,
+        files: &[PathBuf],
+        schema: Option<&Schema>,
+    ) -> Result<DataFrame, LakeError> {
+        let paths: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let ending = common_ending(files);
         let frame = match self.format {
-            FileFormat::Csv => session.read_csv(paths, self.csv_options(&ending)?).await,
+            FileFormat::Csv => {
+                let mut options = self.csv_options(&ending)?.schema_infer_max_records(usize::MAX);
+                options.schema = schema;
+                session.read_csv(paths, options).await
+            }
             FileFormat::Parquet => {
-                let options = ParquetReadOptions { file_extension: &ending, ..Default::default() };
+                let options = ParquetReadOptions { file_extension: &ending, schema, ..Default::default() };
                 session.read_parquet(paths, options).await
             }
             FileFormat::Json => {
-                let options = JsonReadOptions::default().file_extension(&ending);
+                let mut options = JsonReadOptions::default().file_extension(&ending);
+                options.schema_infer_max_records = usize::MAX;
+                options.schema = schema;
                 session.read_json(paths, options).await
             }
         };
         frame.map_err(LakeError::Query)
+    }
+
+    /// The columns of all files. Those of CSV files go by their place, so that they must be the same.
+    fn merge(&self, schemas: &[Schema]) -> Result<Schema, LakeError> {
+        let Some((first, others)) = schemas.split_first() else { return Ok(Schema::empty()) };
+        if self.format == FileFormat::Csv {
+            let names =
+                |schema: &Schema| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+            let different = others
+                .iter()
+                .zip(self.files.iter().skip(1))
+                .find(|(schema, _)| names(schema) != names(first));
+            if let Some((schema, file)) = different {
+                return Err(LakeError::BadPath {
+                    path: file.display().to_string(),
+                    reason: format!(
+                        "its columns are {}, those of the first file are {}",
+                        names(schema).join(", "),
+                        names(first).join(", ")
+                    ),
+                });
+            }
+        }
+        Ok(Schema::new(
+            schemas.iter().fold(Fields::empty(), |merged, schema| merge_fields(&merged, schema.fields())),
+        ))
+    }
+
+    fn has_header(&self) -> bool {
+        self.option("header").is_none_or(|value| value.parse().unwrap_or(true))
     }
 
     fn csv_options<'a>(&'a self, ending: &'a str) -> Result<CsvReadOptions<'a>, LakeError> {
@@ -124,18 +243,59 @@ impl FileSource {
         }
         Ok(csv)
     }
+}
 
-    /// The longest ending that all files share, so that the reader takes each of them.
-    fn common_ending(&self) -> String {
-        let names: Vec<String> = self
-            .files
-            .iter()
-            .filter_map(|file| file.file_name().and_then(|name| name.to_str()).map(str::to_owned))
-            .collect();
-        let Some(first) = names.first() else { return String::new() };
-        let shares = |ending: &str| names.iter().all(|name| name.ends_with(ending));
-        let endings = first.char_indices().filter(|(_, c)| *c == '.').filter_map(|(at, _)| first.get(at..));
-        endings.into_iter().find(|ending| shares(ending)).unwrap_or_default().to_owned()
+/// The longest ending that all files share, so that the reader takes each of them.
+fn common_ending(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files
+        .iter()
+        .filter_map(|file| file.file_name().and_then(|name| name.to_str()).map(str::to_owned))
+        .collect();
+    let Some(first) = names.first() else { return String::new() };
+    let shares = |ending: &str| names.iter().all(|name| name.ends_with(ending));
+    let endings = first.char_indices().filter(|(_, c)| *c == '.').filter_map(|(at, _)| first.get(at..));
+    endings.into_iter().find(|ending| shares(ending)).unwrap_or_default().to_owned()
+}
+
+/// Columns without a header go by the names that Spark gives them: `_c0`, `_c1`, …
+fn spark_names(schema: &Schema) -> Schema {
+    let renamed = schema.fields().iter().enumerate();
+    Schema::new(
+        renamed
+            .map(|(place, field)| field.as_ref().clone().with_name(format!("_c{place}")))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// The fields of both, by name, in the order in which they first appear.
+fn merge_fields(known: &Fields, more: &Fields) -> Fields {
+    let mut merged: Vec<Field> = known.iter().map(|field| field.as_ref().clone()).collect();
+    for field in more {
+        match merged.iter_mut().find(|known| known.name() == field.name()) {
+            Some(known) => {
+                *known = Field::new(known.name(), wider(known.data_type(), field.data_type()), true)
+            }
+            None => merged.push(field.as_ref().clone().with_nullable(true)),
+        }
+    }
+    merged.into()
+}
+
+/// The type that takes the values of both; text where nothing else does.
+fn wider(left: &DataType, right: &DataType) -> DataType {
+    match (left, right) {
+        (left, right) if left == right => left.clone(),
+        (DataType::Null, other) | (other, DataType::Null) => other.clone(),
+        (left, right) if left.is_integer() && right.is_integer() => DataType::Int64,
+        (left, right) if left.is_numeric() && right.is_numeric() => DataType::Float64,
+        (DataType::Date32, DataType::Timestamp(_, _)) => right.clone(),
+        (DataType::Timestamp(_, _), DataType::Date32) => left.clone(),
+        (DataType::Struct(left), DataType::Struct(right)) => DataType::Struct(merge_fields(left, right)),
+        (DataType::List(left), DataType::List(right)) => {
+            let item = wider(left.data_type(), right.data_type());
+            DataType::List(std::sync::Arc::new(Field::new(left.name(), item, true)))
+        }
+        _ => DataType::Utf8,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::EngineError;
 use crate::columns::{
     self as name, ACTION, BEYOND, OP, OPEN_END, ROW_ID, TIME, VERSION, action, equal_keys, listed,
 };
-use crate::columns::{qualified, quoted};
+use crate::columns::{instant_sql, qualified, quoted};
 use crate::keys::{SEED, key_hash};
 use crate::merge::{Collector, addresses};
 use crate::quality::{number, refuse_any};
@@ -119,21 +119,18 @@ impl<'a> HistoryMerge<'a> {
             self.merge.keys().iter().map(|key| format!("{} IS NOT NULL", quoted(key))).collect::<Vec<_>>();
         let mut gone = format!(
             "SELECT * FROM (SELECT {keys}, {VERSION} AS __v, min({TIME}) AS __t FROM staged WHERE {OP} = 0 AND {} \
-             GROUP BY {keys}, {VERSION}) y WHERE NOT EXISTS (SELECT 1 FROM up WHERE {})",
+             GROUP BY {keys}, {VERSION}) __k_gone LEFT ANTI JOIN up __k_up ON {}",
             not_null.join(" AND "),
-            equal_keys("up", "y", &beaten)
+            equal_keys("__k_up", "__k_gone", &beaten)
         );
         if self.closes_missing() {
-            let time = match self.arrival() {
-                Arrival::Snapshot => self.merge.clock.clone(),
-                _ => format!("coalesce((SELECT max({TIME}) FROM staged), {})", self.merge.clock),
-            };
+            let time = instant_sql(self.merge.staged.moment);
             gone = format!(
-                "{gone} UNION ALL SELECT {}, CAST(0 AS BIGINT) AS __v, {time} AS __t FROM ({}) x \
-                 WHERE NOT EXISTS (SELECT 1 FROM staged s WHERE {})",
-                listed("x", self.merge.keys()),
+                "{gone} UNION ALL SELECT {}, CAST(0 AS BIGINT) AS __v, {time} AS __t FROM ({}) __k_open \
+                 LEFT ANTI JOIN staged __k_staged ON {}",
+                listed("__k_open", self.merge.keys()),
                 self.open_rows(),
-                equal_keys("x", "s", self.merge.keys())
+                equal_keys("__k_open", "__k_staged", self.merge.keys())
             );
         }
         self.register("gone", &gone).await?;
@@ -196,7 +193,7 @@ impl<'a> HistoryMerge<'a> {
         // A version begins a life where the one before does not reach it, or where a delete ended.
         let breaks = format!(
             "SELECT *, CASE WHEN __del THEN 0 WHEN (lag(__vt) OVER (PARTITION BY {keys}, __del ORDER BY __vf) IS DISTINCT FROM __vf) \
-             OR max(CASE WHEN __del THEN __vt END) OVER (PARTITION BY {keys} ORDER BY __vf, __vt \
+             OR max(CASE WHEN __del AND __vt > __vf THEN __vt END) OVER (PARTITION BY {keys} ORDER BY __vf, __vt \
              ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) = __vf THEN 1 ELSE 0 END AS __starts FROM ({versions})"
         );
         let lives = format!(
@@ -216,7 +213,7 @@ impl<'a> HistoryMerge<'a> {
         let members = format!(
             "SELECT {keys}, bool_or(__present) AS __open, min(CASE WHEN __present THEN __vf END) AS __life_start, \
              max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, \
-             max(CASE WHEN __del THEN __vt END) AS __last_delete FROM chain GROUP BY {keys}"
+             max(CASE WHEN __del AND __vt > __vf THEN __vt END) AS __last_delete FROM chain GROUP BY {keys}"
         );
         let lives = format!(
             "SELECT *, coalesce(sum(1 - __op) OVER (PARTITION BY {keys} ORDER BY __v, __op \

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::{DataType, Schema};
 use datafusion::prelude::SessionContext;
 use kimball_config::{EarlyArriving, Fact, ForeignKey, InvalidAction, Lookup, TableName};
 use kimball_lake::LakeTable;
@@ -113,11 +114,23 @@ impl Broker<'_> {
             listed("", &lookup.dimension_columns),
             loaded_rows(&schema, surrogate)
         );
+        let staged = self.session.table("staged").await?;
+        let is_text = |schema: &Schema, name: &str| {
+            schema.field_with_name(name).is_ok_and(|field| *field.data_type() == DataType::Utf8)
+        };
         let mut conditions: Vec<String> = lookup
             .source_columns
             .iter()
             .zip(&lookup.dimension_columns)
-            .map(|(source, column)| format!("{} = {}", qualified("s", source), qualified(&alias, column)))
+            .map(|(source, column)| {
+                let (left, right) = (qualified("s", source), qualified(&alias, column));
+                // A text that is no number is no error: it just has no member.
+                match (is_text(staged.schema().as_arrow(), source), is_text(&schema, column)) {
+                    (true, false) => format!("{left} = arrow_cast({right}, 'Utf8')"),
+                    (false, true) => format!("arrow_cast({left}, 'Utf8') = {right}"),
+                    _ => format!("{left} = {right}"),
+                }
+            })
             .collect();
         let event = lookup.event_time.as_ref().map(|column| instant(&qualified("s", column)));
         if let (true, Some(event)) = (is_history, &event) {
@@ -132,16 +145,15 @@ impl Broker<'_> {
     /// Evaluates `not_applicable_when` once, as a table of row number and answer; returns its join.
     async fn applicability(&self, number: usize, lookup: &Lookup) -> Result<String, EngineError> {
         let Some(condition) = &lookup.not_applicable_when else { return Ok(String::new()) };
-        let sql = format!("SELECT {ROW_ID} AS id, ({condition}) AS holds FROM staged");
+        let sql = format!("SELECT {ROW_ID} AS __k_row, ({condition}) AS __k_holds FROM staged");
         let columns =
             self.session.table("staged").await?.schema().fields().iter().map(|f| f.name().clone()).collect();
-        let staged = Relation { alias: "staged".to_owned(), name: "staged".to_owned() };
-        let plan =
-            Transformation::resolve(self.session, &sql, &[staged], &columns)?.plan(self.session).await?;
+        let staged = Relation { alias: "staged".to_owned(), name: "staged".to_owned(), columns };
+        let plan = Transformation::resolve(self.session, &sql, &[staged])?.plan(self.session).await?;
         let answers = datafusion::prelude::DataFrame::new(self.session.state(), plan);
         let table = format!("applicable_{number}");
         self.session.register_table(table.as_str(), answers.into_view())?;
-        Ok(format!("LEFT JOIN {table} a{number} ON s.{ROW_ID} = a{number}.id "))
+        Ok(format!("LEFT JOIN {table} a{number} ON s.{ROW_ID} = a{number}.__k_row "))
     }
 
     async fn refuse_fanout(&self, resolved: &[Resolved<'_>]) -> Result<(), EngineError> {
@@ -228,7 +240,8 @@ fn sentinel(number: usize, lookup: &Lookup, event: Option<&str>, alias: &str, co
     if let Some(event) = event {
         invalid = format!("{invalid} OR {event} IS NULL");
     }
-    let not_applicable = if conditional { format!("WHEN a{number}.holds THEN -2 ") } else { String::new() };
+    let not_applicable =
+        if conditional { format!("WHEN a{number}.__k_holds THEN -2 ") } else { String::new() };
     format!(
         "CASE WHEN s.{OP} = 0 THEN NULL {not_applicable}WHEN {null} THEN -1 WHEN {invalid} THEN -4 \
          WHEN {alias}.__key IS NULL THEN -3 ELSE {alias}.__key END"

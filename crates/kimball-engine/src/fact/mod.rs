@@ -146,8 +146,8 @@ pub(crate) async fn refuse_dangling(
         let Some(dimension) = dimensions.get(table) else { continue };
         session.register_table("referenced", dimension.rows().await?)?;
         let dangling = format!(
-            "SELECT {shown}, s.{column} FROM staged s WHERE s.{OP} = 1 AND s.{column} NOT IN {DEFAULT_KEYS} \
-             AND NOT EXISTS (SELECT 1 FROM referenced d WHERE d.{} = s.{column})",
+            "SELECT {shown}, s.{column} FROM (SELECT * FROM staged WHERE {OP} = 1 AND {column} NOT IN {DEFAULT_KEYS}) s \
+             LEFT ANTI JOIN referenced d ON s.{column} = d.{}",
             quoted(surrogate)
         );
         let rule = format!("foreign key `{}` points at no row of {table}", key.column);

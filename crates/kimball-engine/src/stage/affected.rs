@@ -21,11 +21,6 @@ use crate::source::{PinnedSource, Reading};
 
 impl Step<'_> {
     pub(super) async fn affected(&self) -> Result<(Spool, Arrival), EngineError> {
-        let output: Vec<String> = self.layout.output.iter().map(|field| field.name().clone()).collect();
-        if !self.layout.keys.iter().all(|key| output.contains(key)) {
-            // A key that only the broker finds cannot be followed through the query.
-            return Ok((self.whole(super::Moment::LastCommit).await?, Arrival::RecomputedWhole));
-        }
         let mut parts: Vec<Spool> = Vec::new();
         for (source, count) in self.input.sources.iter().zip(self.counts) {
             if matches!(source.reading()?, Reading::Changes { .. }) {
@@ -150,7 +145,7 @@ impl Step<'_> {
                 })
                 .collect();
             let sql = format!(
-                "SELECT {} FROM {} t WHERE EXISTS (SELECT 1 FROM __k_affected a WHERE {})",
+                "SELECT {} FROM {} t LEFT SEMI JOIN __k_affected a ON {}",
                 listed("t", &self.binder.columns_of(source)?),
                 quoted(&raw),
                 same.join(" AND ")
@@ -205,7 +200,7 @@ impl Step<'_> {
         let all = format!(
             "SELECT * FROM __k_present UNION ALL \
              SELECT {gone_columns}, CAST(0 AS BIGINT) AS {OP}, CAST(0 AS BIGINT) AS {VERSION}, a.{TIME} AS {TIME} \
-             FROM __k_affected a WHERE NOT EXISTS (SELECT 1 FROM __k_present q WHERE {same})"
+             FROM __k_affected a LEFT ANTI JOIN __k_present q ON {same}"
         );
         numbered(query(&session, &all).await?).await
     }

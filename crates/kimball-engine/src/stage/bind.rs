@@ -1,6 +1,5 @@
 //! Sources as tables of a query session: whole, or as what changed in them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,14 +37,15 @@ impl<'a> Binder<'a> {
                 PinnedRows::Files(files) => files.rows(&session).await?.into_view(),
             });
         }
-        let columns: BTreeSet<String> = tables
-            .iter()
-            .flat_map(|table| table.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>())
-            .collect();
         let relations: Vec<Relation> = input
             .sources
             .iter()
-            .map(|pinned| Relation { alias: pinned.source.alias.clone(), name: pinned.source.name.clone() })
+            .zip(&tables)
+            .map(|(pinned, table)| Relation {
+                alias: pinned.source.alias.clone(),
+                name: pinned.source.name.clone(),
+                columns: table.schema().fields().iter().map(|field| field.name().clone()).collect(),
+            })
             .collect();
         let sql = match &input.pipeline.transformation {
             Some(transformation) => transformation.sql.clone(),
@@ -58,7 +58,7 @@ impl<'a> Binder<'a> {
                 }
             },
         };
-        let transformation = Transformation::resolve(&session, &sql, &relations, &columns)?;
+        let transformation = Transformation::resolve(&session, &sql, &relations)?;
         Ok(Self {
             runtime: input.runtime,
             clock: input.clock,
@@ -225,7 +225,7 @@ impl<'a> Binder<'a> {
         let mut keys = columns;
         keys.extend([VERSION.to_owned(), "__k_n".to_owned()]);
         let sql = format!(
-            "SELECT {listed_columns} FROM ({}) i WHERE NOT EXISTS (SELECT 1 FROM ({}) d WHERE {})",
+            "SELECT {listed_columns} FROM ({}) i LEFT ANTI JOIN ({}) d ON {}",
             numbered("insert"),
             numbered("delete"),
             equal_keys("i", "d", &keys)

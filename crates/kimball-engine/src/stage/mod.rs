@@ -52,6 +52,9 @@ pub(crate) struct Staged {
     pub(crate) layout: Layout,
     /// Rows read of each source, in the order of the pipeline's sources.
     pub(crate) rows_read: Vec<u64>,
+    /// The instant, in microseconds since 1970, at which keys ended that the rows do not hold: the newest
+    /// commit for feeds, the clock reading for snapshots.
+    pub(crate) moment: i64,
 }
 
 /// How a batch gets its rows, and why.
@@ -129,11 +132,18 @@ fn decide(input: &StageInput<'_>, kind: QueryKind) -> Result<Approach, EngineErr
         input.sources.iter().any(|source| !source.is_feed() && (source.moved() || input.reprocess));
     let new_feed = feeds().any(|(_, reading)| *reading == Reading::Whole);
     Ok(match kind {
-        _ if snapshot_moved || new_feed => Approach::WholeDiff,
-        QueryKind::RowWise => Approach::RowWise,
-        QueryKind::Joining => Approach::AffectedKeys,
+        _ if snapshot_moved || new_feed || has_looked_up_merge_key(input.pipeline) => Approach::WholeDiff,
+        QueryKind::RowWise if input.sources.len() == 1 => Approach::RowWise,
+        QueryKind::RowWise | QueryKind::Joining => Approach::AffectedKeys,
         QueryKind::Whole => Approach::WholeDiff,
     })
+}
+
+/// A merge key that only the broker finds cannot be followed through the query, and a delete does not tell it.
+fn has_looked_up_merge_key(pipeline: &Pipeline) -> bool {
+    let TableKind::Fact(fact) = &pipeline.kind else { return false };
+    let mut found = fact.foreign_keys.iter().filter(|key| key.lookup.is_some());
+    found.any(|key| fact.merge_keys.contains(&key.column))
 }
 
 /// Runs the query of a pipeline over what its sources have to say.
@@ -157,7 +167,11 @@ pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> 
         Approach::Appends => (step.appends().await?, Arrival::Changes),
     };
     let rows_read = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-    Ok(Staged { rows, arrival, layout, rows_read })
+    let moment = match arrival {
+        Arrival::RecomputedWhole => step.last_commit().await?,
+        _ => input.clock.timestamp_micros(),
+    };
+    Ok(Staged { rows, arrival, layout, rows_read, moment })
 }
 
 /// Which instant stands for the commit of rows that no single commit brought.
@@ -240,8 +254,8 @@ impl Step<'_> {
         self.binder.bind_all(&session, self.counts).await?;
         let _changes = self.binder.bind_changes(&session, feed, "__k_feed", count).await?;
         let inserts = self.binder.inserts_of(&session, feed, "__k_feed").await?;
-        session.deregister_table(feed.source.alias.as_str())?;
-        session.register_table(feed.source.alias.as_str(), inserts.into_view())?;
+        session.deregister_table(bind::table_name(&feed.source.alias))?;
+        session.register_table(bind::table_name(&feed.source.alias), inserts.into_view())?;
         let plan = self.binder.plan(&session).await?;
         let frame = self.conform(DataFrame::new(session.state(), plan))?;
         numbered(with_change(frame, feed.version(), self.last_commit().await?)?).await

@@ -20,6 +20,20 @@ use crate::EngineError;
 pub(crate) struct Relation {
     pub(crate) alias: String,
     pub(crate) name: String,
+    pub(crate) columns: Vec<String>,
+}
+
+impl Relation {
+    /// Whether a query means this relation by `written`: its alias or its name, with or without a catalog.
+    fn is_meant_by(&self, written: &str) -> bool {
+        let last_two = |name: &str| {
+            let parts: Vec<String> = name.split('.').map(str::to_lowercase).collect();
+            parts.get(parts.len().saturating_sub(2)..).unwrap_or_default().join(".")
+        };
+        self.alias.eq_ignore_ascii_case(written)
+            || self.name.eq_ignore_ascii_case(written)
+            || (self.name.contains('.') && written.contains('.') && last_two(&self.name) == last_two(written))
+    }
 }
 
 /// A transformation whose relations are aliases of sources and whose columns have their real names.
@@ -38,7 +52,6 @@ impl Transformation {
         session: &SessionContext,
         sql: &str,
         relations: &[Relation],
-        columns: &BTreeSet<String>,
     ) -> Result<Self, EngineError> {
         let parsed = session
             .state()
@@ -55,7 +68,7 @@ impl Transformation {
                 return Err(EngineError::Sql { source });
             }
         };
-        let mut names = Names::collect(&mut statement, columns);
+        let mut names = Names::collect(&mut statement, relations);
         let common_tables = std::mem::take(&mut names.common_tables);
         let mut replaced = Relations { known: relations, common_tables };
         if let ControlFlow::Break(relation) = statement.visit(&mut replaced) {
@@ -101,9 +114,7 @@ impl VisitorMut for Relations<'_> {
         if parts.len() == 1 && self.common_tables.contains(&written.to_lowercase()) {
             return ControlFlow::Continue(());
         }
-        let meant = self.known.iter().find(|known| {
-            known.alias.eq_ignore_ascii_case(&written) || known.name.eq_ignore_ascii_case(&written)
-        });
+        let meant = self.known.iter().find(|known| known.is_meant_by(&written));
         let Some(source) = meant else { return ControlFlow::Break(written) };
         if alias.is_none()
             && let Some(last) = parts.last()
@@ -119,47 +130,83 @@ fn quoted(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 
-/// Every name that a column reference can mean, by its lower-case form.
+/// What names in a query can mean. Columns of the sources go before names that the query gives itself.
 struct Names {
-    known: BTreeMap<String, Option<String>>,
-    tables: BTreeSet<String>,
+    /// Columns of all relations, by their lower-case form, as they are spelled.
+    columns: BTreeMap<String, Vec<String>>,
+    /// Names that the query gives to columns, by their lower-case form.
+    given: BTreeMap<String, String>,
+    /// Tables by the lower-case form of the name that the query uses: that name, and the relation's columns.
+    tables: BTreeMap<String, (String, Vec<String>)>,
     common_tables: BTreeSet<String>,
 }
 
 impl Names {
-    fn collect(statement: &mut Statement, columns: &BTreeSet<String>) -> Self {
-        let mut collector = Aliases::default();
-        let _: ControlFlow<()> = statement.visit(&mut collector);
-        let tables = collector.tables.iter().map(|name| name.to_lowercase()).collect();
-        let mut names = Self { known: BTreeMap::new(), tables, common_tables: BTreeSet::new() };
-        for column in columns.iter().chain(&collector.columns) {
-            names.add(column);
+    fn collect(statement: &mut Statement, relations: &[Relation]) -> Self {
+        let mut aliases = Aliases::default();
+        let _: ControlFlow<()> = statement.visit(&mut aliases);
+        let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for column in relations.iter().flat_map(|relation| &relation.columns) {
+            let spellings = columns.entry(column.to_lowercase()).or_default();
+            if !spellings.contains(column) {
+                spellings.push(column.clone());
+            }
         }
-        for table in &collector.tables {
-            names.add(table);
+        let lower = |name: String| (name.to_lowercase(), name);
+        let given = aliases.columns.into_iter().map(lower).collect();
+        let mut tables = BTreeMap::new();
+        for (name, written) in aliases.tables {
+            let relation = relations.iter().find(|relation| relation.is_meant_by(&written));
+            let columns = relation.map(|relation| relation.columns.clone()).unwrap_or_default();
+            tables.insert(name.to_lowercase(), (name, columns));
         }
-        names.common_tables = collector.common_tables.iter().map(|name| name.to_lowercase()).collect();
-        for table in &collector.common_tables {
-            names.add(table);
-        }
-        names
+        let common_tables = aliases.common_tables.iter().map(|name| name.to_lowercase()).collect();
+        Self { columns, given, tables, common_tables }
     }
 
     fn is_table(&self, ident: &Ident) -> bool {
-        self.tables.contains(&ident.value.to_lowercase())
+        self.tables.contains_key(&ident.value.to_lowercase())
     }
 
-    /// Two names that differ only in case make the lower-case form ambiguous: then case counts.
-    fn add(&mut self, name: &str) {
-        let entry = self.known.entry(name.to_lowercase()).or_insert_with(|| Some(name.to_owned()));
-        if entry.as_deref().is_some_and(|known| known != name) {
-            *entry = None;
+    /// A bare column name.
+    fn settle(&self, ident: &mut Ident) {
+        let lower = ident.value.to_lowercase();
+        let spellings = self.columns.get(&lower).map(Vec::as_slice).unwrap_or_default();
+        let real = spellings.iter().find(|name| **name == ident.value).or_else(|| spellings.first());
+        if let Some(real) = real.or_else(|| self.given.get(&lower)) {
+            *ident = quoted(real);
         }
     }
 
-    fn settle(&self, ident: &mut Ident) {
-        if let Some(Some(real)) = self.known.get(&ident.value.to_lowercase()) {
-            *ident = quoted(real);
+    /// As in Spark, a column of the output is spelled as the query spells it.
+    fn keep_written_name(&self, item: &mut SelectItem) {
+        let SelectItem::UnnamedExpr(expr) = item else { return };
+        let written = match &*expr {
+            Expr::Identifier(ident) => ident.clone(),
+            Expr::CompoundIdentifier(parts) => match parts.last() {
+                Some(last) => last.clone(),
+                None => return,
+            },
+            _ => return,
+        };
+        let alias = quoted(&written.value);
+        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+    }
+
+    fn settle_table(&self, ident: &mut Ident) {
+        if let Some((name, _)) = self.tables.get(&ident.value.to_lowercase()) {
+            *ident = quoted(name);
+        }
+    }
+
+    /// `table.column` and what may follow it.
+    fn settle_qualified(&self, parts: &mut [Ident]) {
+        let [table, column, ..] = parts else { return };
+        let own = self.tables.get(&table.value.to_lowercase()).map(|(_, columns)| columns.as_slice());
+        self.settle_table(table);
+        match own.and_then(|columns| columns.iter().find(|name| name.eq_ignore_ascii_case(&column.value))) {
+            Some(real) => *column = quoted(real),
+            None => self.settle(column),
         }
     }
 }
@@ -175,7 +222,7 @@ impl VisitorMut for Names {
                 while parts.len() > 2 && parts.first().is_some_and(|first| !self.is_table(first)) {
                     parts.remove(0);
                 }
-                parts.iter_mut().for_each(|part| self.settle(part));
+                self.settle_qualified(parts);
             }
             _ => {}
         }
@@ -184,13 +231,14 @@ impl VisitorMut for Names {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         for item in &mut select.projection {
+            self.keep_written_name(item);
             if let SelectItem::QualifiedWildcard(kind, _) = item
                 && let datafusion::sql::sqlparser::ast::SelectItemQualifiedWildcardKind::ObjectName(name) =
                     kind
                 && let Some(last) = name.0.last().and_then(ObjectNamePart::as_ident).cloned()
             {
                 let mut last = last;
-                self.settle(&mut last);
+                self.settle_table(&mut last);
                 *name = ObjectName(vec![ObjectNamePart::Identifier(last)]);
             }
         }
@@ -202,7 +250,8 @@ impl VisitorMut for Names {
 #[derive(Default)]
 struct Aliases {
     columns: Vec<String>,
-    tables: Vec<String>,
+    /// The name a table goes by in the query, and the name it was written with.
+    tables: Vec<(String, String)>,
     common_tables: Vec<String>,
 }
 
@@ -229,11 +278,16 @@ impl VisitorMut for Aliases {
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         match factor {
             TableFactor::Table { name, alias, .. } => {
+                let parts: Vec<String> =
+                    name.0.iter().filter_map(|part| Some(part.as_ident()?.value.clone())).collect();
                 let named = alias.as_ref().map(|alias| alias.name.value.clone());
-                let last = name.0.last().and_then(ObjectNamePart::as_ident).map(|ident| ident.value.clone());
-                self.tables.extend(named.or(last));
+                if let Some(named) = named.or_else(|| parts.last().cloned()) {
+                    self.tables.push((named, parts.join(".")));
+                }
             }
-            TableFactor::Derived { alias: Some(alias), .. } => self.tables.push(alias.name.value.clone()),
+            TableFactor::Derived { alias: Some(alias), .. } => {
+                self.tables.push((alias.name.value.clone(), String::new()));
+            }
             _ => {}
         }
         ControlFlow::Continue(())
