@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use crate::command::{Ended, Running, command, pause, result_of, wait_until};
@@ -63,7 +64,8 @@ impl Waiting {
     fn start(project: &Project) -> Self {
         let output = project.root().join("waiting.jsonl");
         let line = format!("run --format json -s {TABLE} --on-busy wait");
-        let process = Running::start_into(&mut command(project.root(), &line), &output);
+        let file = fs::File::create(&output).unwrap();
+        let process = Running::start_as_it_is(command(project.root(), &line).stdout(file));
         let mut waiting = Self { process, output };
         wait_until("the second process begins", || waiting.said().contains("\"pipeline_started\""));
         // It asks for the lease again and again; no message tells that it does.
@@ -134,8 +136,15 @@ fn the_table_of_a_dead_process_is_free_at_once() {
 fn two_processes_that_start_together_load_every_batch_once() {
     let project = shop::open();
     let line = format!("run --on-busy wait {}", shop::FIRST_RUN);
-    let mut both = [project.start(&line), project.start(&line)];
+    let errors = ["1.err", "2.err"].map(|name| project.root().join(name));
+    let mut both = errors.each_ref().map(|path| {
+        let file = fs::File::create(path).unwrap();
+        Running::start_as_it_is(command(project.root(), &line).stdout(Stdio::null()).stderr(file))
+    });
     assert!(both.iter_mut().all(|run| run.wait().success()));
+    for path in errors {
+        assert_eq!(fs::read_to_string(path).unwrap(), "", "a race for a log that was mended is no news");
+    }
     project.require_honest_control();
     for table in shop::TABLES {
         assert_eq!(project.committed_batches(table).len(), 1, "{table}");

@@ -12,7 +12,8 @@ use crate::args::{LogFormat, Options};
 #[allow(clippy::disallowed_methods, reason = "the environment of the command comes in here")]
 pub fn start(options: &Options) {
     let by_options = match options.verbose {
-        0 => "error",
+        // Libraries report commits that lost a race and are made again; real errors come back as such.
+        0 => "kimball=error",
         1 => "kimball=info,warn",
         2 => "kimball=debug,info",
         _ => "trace",

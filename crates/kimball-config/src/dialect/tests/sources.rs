@@ -134,8 +134,8 @@ fn reader_options_are_known_and_have_fitting_values() {
         assert_eq!(csv(options).problems, [format!("4: {message}")]);
     }
     assert_eq!(
-        csv("inferSchema: true").notes,
-        ["the option inferschema has no effect: types are always inferred"]
+        csv("samplingRatio: 0.5").notes,
+        ["the option samplingratio has no effect: types are inferred from all rows"]
     );
     assert_eq!(
         messages(&with_source("name: c, format: json, path: x, options: {multiLine: true}")),
