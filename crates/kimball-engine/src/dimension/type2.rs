@@ -35,6 +35,7 @@ pub(super) async fn merge(merge: &DimensionMerge<'_>, collector: &mut Collector)
     history.register_changes().await?;
     history.guard().await?;
     history.register("chain", &history.chain()).await?;
+    history.register("lives", &history.lives()).await?;
     history.register("points", &history.points()).await?;
     history.register("outcome", &history.outcome()).await?;
     history.make_keys().await?;
@@ -206,6 +207,18 @@ impl<'a> HistoryMerge<'a> {
         )
     }
 
+    /// The batch's changes with the life each belongs to, counted from the one that is present: commit order
+    /// cuts them, and a delete ends the life that it is counted to (semantics 4.1).
+    fn lives(&self) -> String {
+        let keys = &self.keys;
+        format!(
+            "SELECT *, coalesce(sum(1 - __op) OVER (PARTITION BY {keys} ORDER BY __v, __op \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS __life FROM \
+             (SELECT {keys}, __v, CAST(1 AS BIGINT) AS __op, __e, __id, __t, __th, __uh FROM up UNION ALL \
+             SELECT {keys}, __v, CAST(0 AS BIGINT), NULL, NULL, __t, NULL, NULL FROM gone)"
+        )
+    }
+
     /// Changes and versions as points in time, a row a point: the newest change at it, and the version that
     /// starts there already, if there is one.
     fn points(&self) -> String {
@@ -215,18 +228,12 @@ impl<'a> HistoryMerge<'a> {
              max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, \
              max(CASE WHEN __del AND __vt > __vf THEN __vt END) AS __last_delete FROM chain GROUP BY {keys}"
         );
-        let lives = format!(
-            "SELECT *, coalesce(sum(1 - __op) OVER (PARTITION BY {keys} ORDER BY __v, __op \
-             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS __life FROM \
-             (SELECT {keys}, __v, CAST(1 AS BIGINT) AS __op, __e, __id, __t, __th, __uh FROM up UNION ALL \
-             SELECT {keys}, __v, CAST(0 AS BIGINT), NULL, NULL, __t, NULL, NULL FROM gone)"
-        );
         // What is known of a life when it begins: its first change, and the deletes before it.
         let begun = format!(
             "SELECT *, first_value(__e) OVER first AS __e0, first_value(__t) OVER first AS __t0, \
              min(CASE WHEN __op = 1 THEN __life END) OVER (PARTITION BY {keys}) AS __first_life, \
              max(CASE WHEN __op = 0 THEN __t END) OVER (PARTITION BY {keys} ORDER BY __life \
-             RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS __deleted_at FROM ({lives}) \
+             RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS __deleted_at FROM lives \
              WINDOW first AS (PARTITION BY {keys}, __life, __op ORDER BY __v, __e)"
         );
         let same = equal_keys("c", "m", self.merge.keys());
@@ -287,10 +294,7 @@ impl<'a> HistoryMerge<'a> {
              WHERE __sk IS NOT NULL OR (__before IS DISTINCT FROM __th)"
         );
         let ends = format!(
-            "SELECT {keys}, __life, min(__t) AS __d FROM (SELECT *, coalesce(sum(1 - __op) OVER (PARTITION BY {keys} \
-             ORDER BY __v, __op ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS __life FROM \
-             (SELECT {keys}, __v, CAST(1 AS BIGINT) AS __op, __t FROM up UNION ALL \
-             SELECT {keys}, __v, CAST(0 AS BIGINT), __t FROM gone)) WHERE __op = 0 GROUP BY {keys}, __life"
+            "SELECT {keys}, __life, min(__t) AS __d FROM lives WHERE __op = 0 GROUP BY {keys}, __life"
         );
         let mut life_keys = self.merge.keys().to_vec();
         life_keys.push("__life".to_owned());
