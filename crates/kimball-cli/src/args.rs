@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use kimball::{
-    FailurePolicy, OnBusy, PipelineExecutor, PipelineExecutorBuilder, RetryPolicy, Selector, Settings,
-    SettingsBuilder,
+    FailurePolicy, OnBusy, PipelineExecutor, PipelineExecutorBuilder, Refresh, RetryPolicy, Selector,
+    Settings, SettingsBuilder,
 };
 
 /// Loads Kimball dimensional models into Delta Lake tables from a folder of YAML files
@@ -102,6 +102,12 @@ pub struct Options {
     /// The one clock reading of the run, RFC 3339, instead of the real time
     #[arg(long, value_name = "TIME", value_parser = instant, global = true)]
     pub run_time: Option<DateTime<Utc>>,
+    /// Read all sources again and reconcile the tables with them; published rows and keys stay
+    #[arg(long, global = true)]
+    pub full_refresh: bool,
+    /// With --full-refresh: rebuild the tables and swap them, losing the history that only they know
+    #[arg(long, requires = "full_refresh", global = true)]
+    pub allow_history_loss: bool,
     /// What to do about a table that another live process is loading
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = Busy::Fail, global = true)]
     pub on_busy: Busy,
@@ -193,12 +199,18 @@ impl Options {
             Busy::Fail => OnBusy::Fail,
             Busy::Wait => OnBusy::Wait,
         };
+        let refresh = match (self.full_refresh, self.allow_history_loss) {
+            (false, _) => Refresh::Incremental,
+            (true, false) => Refresh::Reconcile,
+            (true, true) => Refresh::Rebuild,
+        };
         let retry = RetryPolicy::new(self.max_retries, Duration::from_secs(self.backoff_seconds));
         let mut settings = Settings::builder()
             .max_workers(self.max_workers)
             .on_failure(on_failure)
             .retry(retry)
-            .on_busy(on_busy);
+            .on_busy(on_busy)
+            .refresh(refresh);
         if let Some(bytes) = self.memory_limit {
             settings = settings.memory_limit(bytes);
         }

@@ -6,14 +6,16 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    CdcStrategy, DeleteStrategy, Dimension, EarlyArriving, Fact, FileFormat, ForeignKey, InvalidAction,
-    Lookup, NullPolicy, Pipeline, Scd, Severity, Source, SourceLocation, TableKind, TrackedColumns,
+    CdcStrategy, DeleteEffective, DeleteStrategy, Dimension, EarlyArriving, Fact, FileFormat, ForeignKey,
+    History, InvalidAction, KeptChanges, KeyStrategy, Lookup, NullPolicy, Pipeline, Scd, Severity, Source,
+    SourceLocation, TableKind, TrackedColumns,
 };
 use crate::name::TableName;
 use crate::sql;
 
 /// Hashes everything of a pipeline that could change its rows into 63 bits. Paths below `base_dir` count as
-/// relative, so that a project may move. Left out: file name, notes, descriptions, `depends_on`, layout of the SQL.
+/// relative, so that a project may move. Left out: file name, notes, descriptions, `depends_on`, `schema_evolution`,
+/// layout of the SQL.
 pub(crate) fn fingerprint(pipeline: &Pipeline, base_dir: &Path) -> u64 {
     let mut canonical = Canonical::new();
     canonical.field("table", &address(&pipeline.table));
@@ -51,19 +53,59 @@ fn add_dimension(canonical: &mut Canonical, dimension: &Dimension) {
     for (member, label) in &dimension.member_labels {
         canonical.field(&format!("label {member}"), label);
     }
-    match &dimension.scd {
-        Scd::Type1 => canonical.field("scd", "1"),
-        Scd::Type2(history) => {
-            canonical.field("scd", "2");
-            canonical.field("effective_at", &history.effective_at);
-            match &history.tracked {
-                TrackedColumns::All => canonical.field("tracked", "*"),
-                TrackedColumns::Named(names) => {
-                    let mut sorted = names.clone();
-                    sorted.sort();
-                    canonical.list("tracked names", &sorted);
-                }
-            }
+    add_scd(canonical, &dimension.scd);
+    // What is not the default stands behind what was always here: fingerprints of older files stay as they were.
+    if dimension.key_strategy == KeyStrategy::Sequence {
+        canonical.field("key_strategy", "sequence");
+    }
+    for mini in &dimension.mini_dimensions {
+        canonical.field("mini_dimension", &address(&mini.table));
+        canonical.field("mini_dimension key", &mini.surrogate_key);
+        canonical.list("mini_dimension columns", &mini.columns);
+    }
+}
+
+fn add_scd(canonical: &mut Canonical, scd: &Scd) {
+    canonical.field("scd", &scd.number().to_string());
+    if let Some(history) = scd.history() {
+        add_history(canonical, history);
+    }
+    match scd {
+        Scd::Type0 | Scd::Type1 | Scd::Type2(_) | Scd::Type5 | Scd::Type4 { history: None } => {}
+        Scd::Type3 { previous } => canonical.pairs("previous_columns", previous),
+        Scd::Type4 { history: Some(history) } => {
+            canonical.field("history_table", &address(&history.table));
+            canonical.optional("effective_at", history.effective_at.as_deref());
+            add_tracked(canonical, &history.tracked);
+        }
+        Scd::Type6 { current_values, .. } => {
+            let mut sorted = current_values.clone();
+            sorted.sort();
+            canonical.list("current_value_columns", &sorted);
+        }
+        Scd::Type7 { durable_key, .. } => canonical.field("durable_key", durable_key),
+    }
+}
+
+/// `remember_repeats` is left out: it decides what later loads can know, not what this one writes.
+fn add_history(canonical: &mut Canonical, history: &History) {
+    canonical.optional("effective_at", history.effective_at.as_deref());
+    add_tracked(canonical, &history.tracked);
+    if history.kept_changes == KeptChanges::Last {
+        canonical.field("kept_changes", "last");
+    }
+    if history.delete_effective == DeleteEffective::Row {
+        canonical.field("delete_effective", "row");
+    }
+}
+
+fn add_tracked(canonical: &mut Canonical, tracked: &TrackedColumns) {
+    match tracked {
+        TrackedColumns::All => canonical.field("tracked", "*"),
+        TrackedColumns::Named(names) => {
+            let mut sorted = names.clone();
+            sorted.sort();
+            canonical.list("tracked names", &sorted);
         }
     }
 }

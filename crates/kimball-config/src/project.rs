@@ -1,6 +1,7 @@
 //! Rules across files that need no graph.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::dialect::PipelineFile;
 use crate::model::{Dimension, ForeignKey, Pipeline, Scd, TableKind};
@@ -29,9 +30,8 @@ impl Loaded {
 
 /// Checks the files against each other, and completes the notes that need other files.
 pub(crate) fn check(loaded: &mut [Loaded]) -> Vec<Problem> {
-    let mut problems = two_files_for_one_table(loaded);
-    let dimensions: BTreeMap<TableName, DimensionFacts> =
-        loaded.iter().filter_map(|item| item.read.pipeline.as_ref()).map(facts_of).collect();
+    let mut problems = two_writers_of_one_table(loaded);
+    let tables = referable_tables(loaded);
     let mut referenced: BTreeMap<TableName, TableName> = BTreeMap::new();
     for item in loaded.iter_mut() {
         let mut notes = Vec::new();
@@ -42,13 +42,13 @@ pub(crate) fn check(loaded: &mut [Loaded]) -> Vec<Problem> {
             if let Some(fact) = &item.read.table {
                 referenced.entry(references.clone()).or_insert_with(|| fact.value.clone());
             }
-            match dimensions.get(references) {
+            match tables.get(references) {
                 None => {}
-                Some(DimensionFacts { surrogate_key: None, .. }) => {
-                    let message = format!("`{references}` is a fact: a foreign key references a dimension");
+                Some(Referable::No { what }) => {
+                    let message = format!("`{references}` is {what}: a foreign key references a dimension");
                     found.push((mark.references, message));
                 }
-                Some(DimensionFacts { surrogate_key: Some(surrogate_key), gets_skeletons }) => {
+                Some(Referable::By { surrogate_key, gets_skeletons }) => {
                     if let Some(named) = key.dimension_key.as_ref().filter(|named| *named != surrogate_key) {
                         let message = format!(
                             "the surrogate key of `{references}` is `{surrogate_key}`, not `{named}`"
@@ -73,22 +73,54 @@ pub(crate) fn check(loaded: &mut [Loaded]) -> Vec<Problem> {
     problems
 }
 
-/// What the rules need to know about a table of the project.
-struct DimensionFacts {
-    /// `None` for a fact.
-    surrogate_key: Option<String>,
-    /// Whether `early_arriving` defaults to skeletons.
-    gets_skeletons: bool,
+/// What a foreign key may want of a table of the project.
+enum Referable {
+    /// It has keys to point at: a dimension or a mini-dimension.
+    By {
+        surrogate_key: String,
+        /// Whether `early_arriving` defaults to skeletons.
+        gets_skeletons: bool,
+    },
+    /// It has none.
+    No {
+        /// What it is, with its article.
+        what: String,
+    },
 }
 
-fn facts_of(pipeline: &Pipeline) -> (TableName, DimensionFacts) {
-    let facts = match &pipeline.kind {
-        TableKind::Dimension(Dimension { surrogate_key, scd: Scd::Type1 | Scd::Type2(_), .. }) => {
-            DimensionFacts { surrogate_key: Some(surrogate_key.clone()), gets_skeletons: true }
+/// Every table that a pipeline of the project writes.
+fn referable_tables(loaded: &[Loaded]) -> BTreeMap<TableName, Referable> {
+    let pipelines = || loaded.iter().filter_map(|item| item.read.pipeline.as_ref());
+    let mut tables = BTreeMap::new();
+    for (pipeline, dimension) in pipelines().filter_map(|pipeline| Some((pipeline, dimension_of(pipeline)?)))
+    {
+        for mini in &dimension.mini_dimensions {
+            let surrogate_key = mini.surrogate_key.clone();
+            tables.insert(mini.table.clone(), Referable::By { surrogate_key, gets_skeletons: false });
         }
-        TableKind::Fact(_) => DimensionFacts { surrogate_key: None, gets_skeletons: false },
-    };
-    (pipeline.table.clone(), facts)
+        if let Scd::Type4 { history: Some(history) } = &dimension.scd {
+            let what = format!("the history table of `{}`", pipeline.table);
+            tables.insert(history.table.clone(), Referable::No { what });
+        }
+    }
+    for pipeline in pipelines() {
+        let referable = match dimension_of(pipeline) {
+            Some(dimension) => Referable::By {
+                surrogate_key: dimension.surrogate_key.clone(),
+                gets_skeletons: matches!(dimension.scd, Scd::Type1 | Scd::Type2(_) | Scd::Type7 { .. }),
+            },
+            None => Referable::No { what: "a fact".to_owned() },
+        };
+        tables.insert(pipeline.table.clone(), referable);
+    }
+    tables
+}
+
+fn dimension_of(pipeline: &Pipeline) -> Option<&Dimension> {
+    match &pipeline.kind {
+        TableKind::Dimension(dimension) => Some(dimension),
+        TableKind::Fact(_) => None,
+    }
 }
 
 fn foreign_keys(pipeline: Option<&Pipeline>) -> &[ForeignKey] {
@@ -98,23 +130,28 @@ fn foreign_keys(pipeline: Option<&Pipeline>) -> &[ForeignKey] {
     }
 }
 
-fn two_files_for_one_table(loaded: &[Loaded]) -> Vec<Problem> {
+/// A table that two files write, each as its own or beside it; a file that names one twice is told so itself.
+fn two_writers_of_one_table(loaded: &[Loaded]) -> Vec<Problem> {
     let mut by_table: BTreeMap<&TableName, Vec<(&Loaded, Span)>> = BTreeMap::new();
     for item in loaded {
-        if let Some(table) = &item.read.table {
+        for table in item.read.table.iter().chain(&item.read.companions) {
             by_table.entry(&table.value).or_default().push((item, table.span));
         }
     }
     let mut problems = Vec::new();
-    for (table, writers) in by_table.into_iter().filter(|(_, writers)| writers.len() > 1) {
+    for (table, writers) in by_table {
         for (item, span) in &writers {
-            let others = writers
+            let others: BTreeSet<&Path> = writers
                 .iter()
-                .filter(|(other, _)| other.file.path() != item.file.path())
-                .map(|(other, _)| format!("`{}`", other.file.path().display()))
-                .collect::<Vec<_>>()
-                .join(", ");
-            problems.push(item.problem(*span, format!("the table `{table}` is also written by {others}")));
+                .map(|(other, _)| other.file.path())
+                .filter(|path| *path != item.file.path())
+                .collect();
+            if others.is_empty() {
+                continue;
+            }
+            let others: Vec<String> = others.iter().map(|path| format!("`{}`", path.display())).collect();
+            let message = format!("the table `{table}` is also written by {}", others.join(", "));
+            problems.push(item.problem(*span, message));
         }
     }
     problems

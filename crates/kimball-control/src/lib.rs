@@ -10,6 +10,7 @@ mod committer;
 mod error;
 mod lease;
 mod owner;
+mod repeats;
 mod row;
 mod store;
 
@@ -17,5 +18,6 @@ pub use batch::{BatchState, BatchStatus, IllegalTransition, Transition};
 pub use error::ControlError;
 pub use lease::{Lease, LeaseAttempt, Leases};
 pub use owner::{Liveness, Owner};
+pub use repeats::RepeatStore;
 pub use row::ControlRow;
 pub use store::{BatchEnd, BatchStart, ControlStore, RunningBatch, SourceProgress};

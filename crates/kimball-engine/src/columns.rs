@@ -21,6 +21,11 @@ pub(crate) const MEMBER_STATUS: &str = "__member_status";
 /// How the surrogate key came about: generated, skeleton, default.
 pub(crate) const KEY_ORIGIN: &str = "__key_origin";
 
+/// Type 7: hex SHA-256 of the natural key's payload.
+pub(crate) const MEMBER_FINGERPRINT: &str = "__durable_key_fingerprint";
+/// Type 7: hex SHA-256 of the row's payload.
+pub(crate) const ROW_FINGERPRINT: &str = "__row_key_fingerprint";
+
 /// Staged rows: 1 writes the row's key, 0 deletes it.
 pub(crate) const OP: &str = "__k_op";
 /// Staged rows: the source version that made the change.
@@ -29,6 +34,8 @@ pub(crate) const VERSION: &str = "__k_version";
 pub(crate) const TIME: &str = "__k_time";
 /// Staged rows: a number of the row's own.
 pub(crate) const ROW_ID: &str = "__k_id";
+/// Netted rows: what happened to the row's key last, 1 or 0.
+pub(crate) const LAST_OP: &str = "__k_last_op";
 /// Action rows: what becomes of a row, one of the codes in [`action`].
 pub(crate) const ACTION: &str = "__k_action";
 

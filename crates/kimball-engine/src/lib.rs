@@ -6,6 +6,7 @@
 //! retries.
 
 mod columns;
+mod companion;
 mod dimension;
 mod error;
 mod fact;
@@ -19,11 +20,12 @@ mod session;
 mod source;
 mod spark_types;
 mod stage;
+mod target;
 mod upsert;
 
 pub use error::EngineError;
-pub use load::{Batch, StagedBatch};
+pub use load::{Batch, MergeTarget, StagedBatch};
 pub use merge::{ChangeSet, RowCounts};
 pub use session::EngineRuntime;
 pub use source::{PinnedRows, PinnedSource, Reading};
-pub use stage::Approach;
+pub use stage::{Approach, Refresh};

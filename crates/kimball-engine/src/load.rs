@@ -6,17 +6,18 @@ use std::sync::Mutex;
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use datafusion::prelude::SessionContext;
-use kimball_config::{Pipeline, TableKind, TableName};
+use kimball_config::{Dimension, Fact, Pipeline, TableKind, TableName};
 use kimball_lake::{LakeTable, LiveRows};
 
 use crate::EngineError;
-use crate::dimension::{DimensionMerge, loaded_rows, missing_defaults};
+use crate::dimension::{DimensionMerge, is_numbered, loaded_rows, missing_defaults};
 use crate::fact::{Broker, FactMerge, refuse_dangling};
 use crate::merge::{ChangeSet, Collector};
 use crate::quality::number;
 use crate::session::{EngineRuntime, query};
 use crate::source::PinnedSource;
-use crate::stage::{self, Approach, StageInput, Staged};
+use crate::stage::{self, Approach, Refresh, StageInput, Staged};
+use crate::target::TargetRows;
 
 /// Everything that a batch is computed from.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +36,30 @@ pub struct Batch<'a> {
     pub dimensions: &'a BTreeMap<TableName, LakeTable>,
     /// Whether the configuration changed meaning since the last batch (semantics 9).
     pub reprocess: bool,
+    /// Whether the sources are read again from the start.
+    pub refresh: Refresh,
 }
 
 /// Rows that are ready to be merged into a table of a known shape.
 #[derive(Debug)]
 pub struct StagedBatch {
-    staged: Staged,
+    pub(crate) staged: Staged,
+}
+
+/// The table that a batch is merged into, at the version that it is committed to, and what its log says.
+#[derive(Debug, Clone, Copy)]
+pub struct MergeTarget<'a> {
+    /// The table.
+    pub table: &'a LakeTable,
+    /// Its rows.
+    pub live: &'a LiveRows,
+    /// The [fingerprint](StagedBatch::hashdiff_fingerprint) that all rows were hashed with, as far as is known:
+    /// where it is another than the batch's, hashes are computed from the rows.
+    pub hashdiff: Option<i64>,
+    /// The high-water mark of `sequence` keys; `None` where the log holds none.
+    pub sequence: Option<i64>,
+    /// `etl_repeats` (semantics 4.2), where it exists.
+    pub repeats: Option<&'a LakeTable>,
 }
 
 impl StagedBatch {
@@ -53,6 +72,12 @@ impl StagedBatch {
     /// columns and their types; `None` for tables without one.
     pub fn hashdiff_fingerprint(&self) -> Option<i64> {
         self.staged.layout.hashdiff_fingerprint()
+    }
+
+    /// Whether the merge writes every row of the table anew, as the table gets columns or types for which
+    /// old rows need values.
+    pub fn rewrites_table(&self) -> bool {
+        self.staged.layout.evolution.rewrites()
     }
 
     /// Rows read of each source, in the order of the pipeline's sources.
@@ -69,6 +94,7 @@ impl Batch<'_> {
     /// # Errors
     /// See [`EngineError`]; nothing has been written then.
     pub async fn stage(&self, target: Option<&LakeTable>) -> Result<StagedBatch, EngineError> {
+        let target = self.merged_into(target);
         let has_rows = self.has_rows(target).await?;
         let schema = target.map(LakeTable::schema).transpose()?;
         let staged = stage::stage(self.input(schema.as_deref(), has_rows)).await?;
@@ -80,80 +106,130 @@ impl Batch<'_> {
     /// # Errors
     /// As for [`stage`](Self::stage), as far as planning goes.
     pub async fn approach(&self, target: Option<&LakeTable>) -> Result<Approach, EngineError> {
+        let target = self.merged_into(target);
         let has_rows = self.has_rows(target).await?;
         let schema = target.map(LakeTable::schema).transpose()?;
         stage::approach(&self.input(schema.as_deref(), has_rows)).await
     }
 
-    /// Merges staged rows with those of `table`'s pinned version: writes new data files, none of them visible
+    /// A rebuilt table is loaded as if it were new.
+    fn merged_into<'t>(&self, target: Option<&'t LakeTable>) -> Option<&'t LakeTable> {
+        target.filter(|_| self.refresh != Refresh::Rebuild)
+    }
+
+    /// Merges staged rows with those of the target's pinned version: writes new data files, none of them visible
     /// yet, and notes the rows they replace. Also returns warnings.
-    ///
-    /// `stored_hashdiff` is the [fingerprint](StagedBatch::hashdiff_fingerprint) that all rows of the table were
-    /// hashed with, as far as is known: where it is another, hashes are computed from the rows.
     ///
     /// # Errors
     /// See [`EngineError`]; data files written so far stay behind unreferenced.
     pub async fn merge(
         &self,
         staged: &StagedBatch,
-        table: &LakeTable,
-        live: &LiveRows,
-        stored_hashdiff: Option<i64>,
+        target: MergeTarget<'_>,
     ) -> Result<(ChangeSet, Vec<String>), EngineError> {
         let staged = &staged.staged;
         let session = self.runtime.session(self.clock);
         staged.rows.register(&session, "staged").await?;
-        let mut collector = Collector::new(table)?;
-        let has_rows = self.has_rows(Some(table)).await?;
-        let clock = crate::columns::instant_sql(self.clock.timestamp_micros());
+        let layout = &staged.layout;
+        let mut collector = Collector::new(target.table, &layout.schema, &layout.evolution.foreign)?;
+        let is_rebuilt = self.refresh == Refresh::Rebuild;
+        let has_rows = !is_rebuilt && self.has_rows(Some(target.table)).await?;
+        let none = target.live.none();
+        let stored = target.table.schema()?;
+        let rows = TargetRows {
+            session: &session,
+            pipeline: self.pipeline,
+            layout,
+            stored: &stored,
+            live: if is_rebuilt { &none } else { target.live },
+        };
         let mut warnings = Vec::new();
         match &self.pipeline.kind {
             TableKind::Dimension(dimension) => {
-                let present = self.default_keys(table, &dimension.surrogate_key).await?;
-                let absent =
-                    missing_defaults(dimension, &staged.layout, &present, self.clock, self.batch_id)?;
-                let merge = DimensionMerge {
-                    session: &session,
-                    pipeline: self.pipeline,
-                    dimension,
-                    staged,
-                    live,
-                    has_rows,
-                    clock,
-                    batch_id: self.batch_id,
-                    hashdiff_holds: stored_hashdiff.is_some()
-                        && stored_hashdiff == staged.layout.hashdiff_fingerprint(),
-                    kept: Mutex::default(),
-                };
-                merge.run(&mut collector).await?;
-                if let Some(rows) = absent {
-                    collector.write_uncounted(rows).await?;
-                }
+                self.merge_dimension(dimension, staged, target, rows, has_rows, &mut collector).await?;
             }
             TableKind::Fact(fact) => {
-                refuse_dangling(&session, fact, self.dimensions).await?;
-                let broker = Broker {
-                    session: &session,
-                    fact,
-                    dimensions: self.dimensions,
-                    staged_rows: staged.rows.rows(),
-                };
-                let _resolved = broker.resolve().await?;
-                let merge = FactMerge {
-                    session: &session,
-                    pipeline: self.pipeline,
-                    fact,
-                    staged,
-                    output: staged.layout.output.iter().map(|field| field.name().clone()).collect(),
-                    live,
-                    has_rows,
-                    clock,
-                    batch_id: self.batch_id,
-                };
-                warnings = merge.run(&mut collector).await?;
+                warnings = self.merge_fact(fact, staged, rows, has_rows, &mut collector).await?;
             }
         }
+        if is_rebuilt {
+            collector.replace_all(target.live);
+        }
         Ok((collector.finish().await?, warnings))
+    }
+
+    async fn merge_dimension(
+        &self,
+        dimension: &Dimension,
+        staged: &Staged,
+        target: MergeTarget<'_>,
+        rows: TargetRows<'_>,
+        has_rows: bool,
+        collector: &mut Collector,
+    ) -> Result<(), EngineError> {
+        let session = rows.session;
+        // A table whose rows are all written anew gets new default members, too.
+        let present = match self.refresh == Refresh::Rebuild || staged.layout.evolution.rewrites() {
+            true => Vec::new(),
+            false => self.default_keys(target.table, &dimension.surrogate_key).await?,
+        };
+        let absent = missing_defaults(dimension, &staged.layout, &present, self.clock, self.batch_id)?;
+        let sequence = match (is_numbered(dimension), target.sequence) {
+            (false, _) => None,
+            (true, Some(mark)) => Some(mark),
+            (true, None) => Some(self.highest_key(target.table, &dimension.surrogate_key).await?),
+        };
+        let merge = DimensionMerge {
+            session,
+            pipeline: self.pipeline,
+            dimension,
+            staged,
+            target: rows,
+            has_rows,
+            clock: self.clock_sql(),
+            batch_id: self.batch_id,
+            hashdiff_holds: target.hashdiff.is_some()
+                && target.hashdiff == staged.layout.hashdiff_fingerprint(),
+            sequence,
+            repeats: target.repeats,
+            kept: Mutex::default(),
+        };
+        merge.run(collector).await?;
+        match absent {
+            Some(rows) => collector.write_uncounted(rows).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn merge_fact(
+        &self,
+        fact: &Fact,
+        staged: &Staged,
+        target: TargetRows<'_>,
+        has_rows: bool,
+        collector: &mut Collector,
+    ) -> Result<Vec<String>, EngineError> {
+        let session = target.session;
+        refuse_dangling(session, fact, self.dimensions).await?;
+        let broker =
+            Broker { session, fact, dimensions: self.dimensions, staged_rows: staged.rows.rows() };
+        let _resolved = broker.resolve().await?;
+        let merge = FactMerge {
+            session,
+            pipeline: self.pipeline,
+            fact,
+            staged,
+            output: staged.layout.output.iter().map(|field| field.name().clone()).collect(),
+            target,
+            has_rows,
+            clock: self.clock_sql(),
+            batch_id: self.batch_id,
+        };
+        merge.run(collector).await
+    }
+
+    fn clock_sql(&self) -> String {
+        crate::columns::instant_sql(self.clock.timestamp_micros())
     }
 
     /// Whether a dimension lacks one of its default members.
@@ -178,6 +254,7 @@ impl Batch<'_> {
             existing,
             has_rows,
             reprocess: self.reprocess,
+            refresh: self.refresh,
         }
     }
 
@@ -187,18 +264,25 @@ impl Batch<'_> {
         use arrow::datatypes::Int64Type;
         let session = self.runtime.session(self.clock);
         session.register_table("target", table.rows().await?)?;
-        let schema = table.schema()?;
         let key = crate::columns::quoted(surrogate_key);
         let sql = format!(
-            "SELECT CAST({key} AS BIGINT) AS k FROM target WHERE {key} IN {} AND NOT ({})",
-            crate::columns::DEFAULT_KEYS,
-            loaded_rows(&schema, surrogate_key)
+            "SELECT CAST({key} AS BIGINT) AS k FROM target WHERE {key} IN {}",
+            crate::columns::DEFAULT_KEYS
         );
         let batches = query(&session, &sql).await?.collect().await?;
         Ok(batches
             .iter()
             .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
             .collect())
+    }
+
+    /// The highest surrogate key of a table whose log holds no high-water mark; 0 without any.
+    async fn highest_key(&self, table: &LakeTable, surrogate_key: &str) -> Result<i64, EngineError> {
+        let session = self.runtime.session(self.clock);
+        session.register_table("target", table.rows().await?)?;
+        let key = crate::columns::quoted(surrogate_key);
+        let highest = number(&session, &format!("SELECT CAST(max({key}) AS BIGINT) FROM target")).await?;
+        Ok(i64::try_from(highest).unwrap_or(i64::MAX))
     }
 
     /// Whether the target holds rows besides default members.
@@ -222,7 +306,5 @@ async fn count_loaded(
     surrogate_key: &str,
 ) -> Result<u64, EngineError> {
     session.register_table("target", table.rows().await?)?;
-    let schema = table.schema()?;
-    number(session, &format!("SELECT count(*) FROM target WHERE {}", loaded_rows(&schema, surrogate_key)))
-        .await
+    number(session, &format!("SELECT count(*) FROM target WHERE {}", loaded_rows(surrogate_key))).await
 }

@@ -1,13 +1,13 @@
 //! From action rows to a change set: new rows go to data files, replaced rows are noted by their address.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int64Type, SchemaRef, UInt32Type};
+use arrow::datatypes::{Field, Int64Type, SchemaRef, UInt32Type};
 use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;
-use kimball_lake::{DataFile, DataFileWriter, FILE_COLUMN, LakeTable, ROW_COLUMN, RowRemovals};
+use kimball_lake::{DataFile, DataFileWriter, FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN, RowRemovals};
 
 use crate::EngineError;
 use crate::columns::{ACTION, action};
@@ -21,6 +21,10 @@ pub struct ChangeSet {
     pub removals: RowRemovals,
     /// How many rows of each kind.
     pub counts: RowCounts,
+    /// Changes that repeated what held already, to be remembered before the commit (semantics 4.2).
+    pub repeats: Vec<RecordBatch>,
+    /// The new high-water mark of `sequence` keys (semantics 2.2).
+    pub sequence: Option<i64>,
 }
 
 /// Rows that a batch wrote, by what happened to them. Default members are not counted.
@@ -47,22 +51,32 @@ impl RowCounts {
 pub(crate) struct Collector {
     writer: DataFileWriter,
     schema: SchemaRef,
-    removals: RowRemovals,
-    counts: RowCounts,
+    /// Columns of the table that nobody computes.
+    foreign: Vec<String>,
+    change: ChangeSet,
 }
 
 impl Collector {
-    pub(crate) fn new(table: &LakeTable) -> Result<Self, EngineError> {
-        Ok(Self {
-            writer: DataFileWriter::new(table)?,
-            schema: table.schema()?,
-            removals: BTreeMap::new(),
-            counts: RowCounts::default(),
-        })
+    /// Begins to collect rows of `table`, which is to have the columns of `schema`; nobody computes those in
+    /// `foreign`.
+    pub(crate) fn new(table: &LakeTable, schema: &SchemaRef, foreign: &[String]) -> Result<Self, EngineError> {
+        let stored = table.schema()?;
+        let same_field = |(left, right): (&Arc<Field>, &Arc<Field>)| {
+            left.name() == right.name() && left.data_type() == right.data_type()
+        };
+        let is_same = stored.fields().len() == schema.fields().len()
+            && stored.fields().iter().zip(schema.fields()).all(same_field);
+        let (writer, schema) = match is_same {
+            true => (DataFileWriter::new(table)?, stored),
+            false => (DataFileWriter::with_columns(table, schema)?, SchemaRef::clone(schema)),
+        };
+        Ok(Self { writer, schema, foreign: foreign.to_vec(), change: ChangeSet::default() })
     }
 
     /// Writes rows as they are, without counting them.
     pub(crate) async fn write_uncounted(&mut self, rows: RecordBatch) -> Result<(), EngineError> {
+        // The writer compares schemas with their metadata.
+        let rows = RecordBatch::try_new(SchemaRef::clone(&self.schema), rows.columns().to_vec())?;
         Ok(self.writer.write(rows).await?)
     }
 
@@ -75,11 +89,12 @@ impl Collector {
                 .schema
                 .fields()
                 .iter()
-                .map(|field| {
-                    let column = batch.column_by_name(field.name()).ok_or_else(|| {
-                        EngineError::Config(format!("internal: column `{}` was not computed", field.name()))
-                    })?;
-                    Ok(arrow::compute::cast(column, field.data_type())?)
+                .map(|field| match batch.column_by_name(field.name()) {
+                    Some(column) => Ok(arrow::compute::cast(column, field.data_type())?),
+                    None if self.foreign.contains(field.name()) => {
+                        Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows()))
+                    }
+                    None => Err(missing(field.name())),
                 })
                 .collect::<Result<Vec<_>, EngineError>>()?;
             let rows = RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?;
@@ -90,27 +105,51 @@ impl Collector {
 
     /// Counts a batch and notes the rows it replaces; tells which of its rows are written.
     fn note(&mut self, batch: &RecordBatch) -> Result<BooleanArray, EngineError> {
-        let missing = |name: &str| EngineError::Config(format!("internal: column `{name}` was not computed"));
         let column = |name: &str| batch.column_by_name(name).ok_or_else(|| missing(name));
         let actions = column(ACTION)?.as_primitive::<Int64Type>();
         let files = column(FILE_COLUMN)?.as_primitive::<UInt32Type>();
         let rows = column(ROW_COLUMN)?.as_primitive::<Int64Type>();
         for code in actions.values() {
             match *code {
-                action::INSERT => self.counts.inserted += 1,
-                action::UPDATE => self.counts.updated += 1,
-                action::EXPIRE => self.counts.expired += 1,
-                _ => self.counts.deleted += 1,
+                action::INSERT => self.change.counts.inserted += 1,
+                action::UPDATE => self.change.counts.updated += 1,
+                action::EXPIRE => self.change.counts.expired += 1,
+                _ => self.change.counts.deleted += 1,
             }
         }
-        note_addresses(files, rows, &mut self.removals);
+        note_addresses(files, rows, &mut self.change.removals);
         Ok(actions.values().iter().map(|code| Some(*code != action::REMOVE)).collect())
     }
 
     pub(crate) async fn finish(self) -> Result<ChangeSet, EngineError> {
         let files = self.writer.finish().await?;
-        Ok(ChangeSet { files, removals: self.removals, counts: self.counts })
+        Ok(ChangeSet { files, ..self.change })
     }
+
+    /// What the batch does besides adding and replacing rows.
+    pub(crate) fn change(&mut self) -> &mut ChangeSet {
+        &mut self.change
+    }
+
+    /// The rows that no action row has replaced.
+    pub(crate) fn untouched(&self, live: &LiveRows) -> RowRemovals {
+        let mut rest = live.addresses();
+        for (file, removed) in &self.change.removals {
+            if let Some(rows) = rest.get_mut(file) {
+                *rows -= removed;
+            }
+        }
+        rest
+    }
+
+    /// Every row of the table goes; what shall stay has been written again.
+    pub(crate) fn replace_all(&mut self, live: &LiveRows) {
+        self.change.removals = live.addresses();
+    }
+}
+
+fn missing(column: &str) -> EngineError {
+    EngineError::Config(format!("internal: column `{column}` was not computed"))
 }
 
 /// Runs a query for [`FILE_COLUMN`] and [`ROW_COLUMN`] and collects the addresses.

@@ -9,8 +9,8 @@ use datafusion::prelude::DataFrame;
 use kimball_config::{NullPolicy, Pipeline, TableKind};
 
 use crate::EngineError;
-use crate::columns::{OP, TIME, VERSION};
-use crate::layout::Layout;
+use crate::columns::{OP, TIME, VERSION, literal};
+use crate::layout::{Layout, Role};
 
 /// The query's output with stored types and without the NULLs that the policy replaces. Change columns
 /// are passed on where the frame has them.
@@ -23,7 +23,9 @@ pub(crate) fn conform(
     layout: &Layout,
 ) -> Result<DataFrame, EngineError> {
     if let NullPolicy::Kimball { substitutes } = &pipeline.null_policy
-        && let Some(unknown) = substitutes.keys().find(|name| layout.output.iter().all(|f| f.name() != *name))
+        && let Some(unknown) = substitutes.keys().find(|name| {
+            layout.output.iter().all(|f| f.name() != *name) && layout.computed.iter().all(|c| c.column != **name)
+        })
     {
         let message =
             format!("attribute_substitutes names `{unknown}`, which is no column of the query's output");
@@ -68,6 +70,31 @@ fn substitute(
         Some(written) => parse(written, field).map(Some),
         None => Ok(by_type(field.data_type())),
     }
+}
+
+/// What rows have in a column that is new to their table, as an SQL expression: what the policy makes of NULL.
+///
+/// # Errors
+/// [`EngineError::Config`] when a substitute does not fit its column's type.
+pub(crate) fn filler(pipeline: &Pipeline, layout: &Layout, field: &Field) -> Result<String, EngineError> {
+    let kind = field.data_type();
+    let null = format!("arrow_cast(NULL, '{kind}')");
+    let is_attribute = layout.attributes().any(|attribute| attribute == field.name())
+        || layout.computed.iter().any(|new| new.column == *field.name() && matches!(new.role, Role::Previous(_)));
+    let (TableKind::Dimension(_), NullPolicy::Kimball { substitutes }, true) =
+        (&pipeline.kind, &pipeline.null_policy, is_attribute)
+    else {
+        return Ok(null);
+    };
+    let value = match substitutes.get(field.name()) {
+        Some(written) => Some(parse(written, field)?),
+        None => by_type(kind),
+    };
+    let text = value.map(|value| value.cast_to(&DataType::Utf8)).transpose()?;
+    Ok(match text {
+        Some(ScalarValue::Utf8(Some(text))) => format!("arrow_cast({}, '{kind}')", literal(&text)),
+        _ => null,
+    })
 }
 
 /// A value as written in the configuration, in a column's type.

@@ -1,20 +1,20 @@
-//! One row a key: what dimensions of type 1 and upserted facts have in common.
+//! One row a key: what all dimensions without versions, mini-dimensions and upserted facts have in common.
 //!
 //! The key columns alone are matched over the whole target; the rows that match are then fetched by their
 //! address and compared, and only those that really differ are written.
 
-use datafusion::prelude::SessionContext;
 use kimball_config::{DeleteStrategy, MissingRows};
-use kimball_lake::{FILE_COLUMN, LiveRows, ROW_COLUMN};
+use kimball_lake::{FILE_COLUMN, ROW_COLUMN, RowRemovals};
 
 use crate::EngineError;
 use crate::columns::{
-    ACTION, IS_DELETED, OP, ROW_ID, VERSION, action, equal_keys, listed, qualified, quoted,
+    ACTION, IS_DELETED, LAST_OP, OP, ROW_ID, VERSION, action, equal_keys, listed, qualified, quoted,
 };
 use crate::merge::{Collector, addresses};
 use crate::quality;
 use crate::session::query;
 use crate::stage::Arrival;
+use crate::target::TargetRows;
 
 /// What one kind of table wants of an upsert.
 pub(crate) struct Upsert<'a> {
@@ -22,17 +22,33 @@ pub(crate) struct Upsert<'a> {
     pub(crate) keys: &'a [String],
     /// How rows are called in messages: `natural key` or `merge key`.
     pub(crate) key_role: &'a str,
+    /// The staged rows: a table of the session, or a query in parentheses.
+    pub(crate) staged: &'a str,
     /// Columns of the query's output.
     pub(crate) output: &'a [String],
+    pub(crate) net: Net,
     /// Other columns of the table with their values, over `s` (staged) and `h` (the row so far).
     pub(crate) derived: Vec<Derived>,
     /// Which rows of the target are not default members, as a condition without prefix.
     pub(crate) loaded: String,
     pub(crate) arrival: Arrival,
+    /// Whether keys that the batch does not hold are gone.
+    pub(crate) closes_missing: bool,
     pub(crate) delete_strategy: DeleteStrategy,
     pub(crate) missing: MissingRows,
     /// Whether the target holds loaded rows.
     pub(crate) has_rows: bool,
+}
+
+/// What several changes of one key in one batch come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Net {
+    /// The last change alone: after a delete nothing is known of the row.
+    LastChange,
+    /// The last values, and whether a delete came after them, as if every change had been a batch of its own.
+    LastValues,
+    /// The first values for ever, and whether a delete came last.
+    FirstValues,
 }
 
 /// A column that the engine computes.
@@ -45,50 +61,60 @@ pub(crate) struct Derived {
 }
 
 impl Upsert<'_> {
-    /// Merges the table `staged` of `session` into the rows of its table `target`, which are those of `live`.
+    /// Merges the staged rows into those of `target`.
     ///
     /// # Errors
     /// [`EngineError::DataQuality`] when a snapshot would take every row away.
     pub(crate) async fn run(
         &self,
-        session: &SessionContext,
-        live: &LiveRows,
+        target: &TargetRows<'_>,
         collector: &mut Collector,
     ) -> Result<(), EngineError> {
+        target.register_all("target").await?;
         let chosen = match self.has_rows {
-            true => self.touched(session).await?,
-            false => Default::default(),
+            true => self.touched(target).await?,
+            false => RowRemovals::default(),
         };
-        session.register_table("hit", std::sync::Arc::new(live.at(chosen)))?;
-        collector.take(query(session, &self.actions()).await?).await
+        target.register("hit", target.live.at(chosen)).await?;
+        collector.take(query(target.session, &self.actions()).await?).await?;
+        target.rewrite_rest(&self.loaded, collector).await
     }
 
-    /// The last word of each key.
+    /// One row a key: its values, with [`LAST_OP`] for what happened to the key last.
     fn net(&self) -> String {
         let keys = listed("", self.keys);
+        let newest = format!("{VERSION} DESC, {OP} DESC, {ROW_ID}");
+        let values = match self.net {
+            Net::LastChange => newest.clone(),
+            Net::LastValues => format!("{OP} DESC, {VERSION} DESC, {ROW_ID}"),
+            Net::FirstValues => format!("{OP} DESC, {VERSION}, {ROW_ID}"),
+        };
         format!(
-            "(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {keys} \
-             ORDER BY {VERSION} DESC, {OP} DESC, {ROW_ID}) AS __k_rank FROM staged) WHERE __k_rank = 1)"
+            "(SELECT * FROM (SELECT *, first_value({OP}) OVER (PARTITION BY {keys} ORDER BY {newest}) AS {LAST_OP}, \
+             row_number() OVER (PARTITION BY {keys} ORDER BY {values}) AS __k_rank FROM {} __k_staged) WHERE __k_rank = 1)",
+            self.staged
         )
     }
 
     /// Addresses of the target's rows that the batch speaks of.
-    async fn touched(&self, session: &SessionContext) -> Result<kimball_lake::RowRemovals, EngineError> {
+    async fn touched(&self, target: &TargetRows<'_>) -> Result<RowRemovals, EngineError> {
+        let session = target.session;
         let same = equal_keys("t", "s", self.keys);
         let keys = listed("", self.keys);
         let matched = format!(
             "SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM (SELECT * FROM target WHERE {}) t \
-             JOIN (SELECT DISTINCT {keys} FROM staged) s ON {same}",
-            self.loaded
+             JOIN (SELECT DISTINCT {keys} FROM {} __k_staged) s ON {same}",
+            self.loaded, self.staged
         );
         let mut touched = addresses(query(session, &matched).await?).await?;
-        if self.closes_missing() {
+        if self.closes_missing {
             let open =
                 format!("SELECT * FROM target WHERE {} AND NOT coalesce({IS_DELETED}, false)", self.loaded);
             let absent = equal_keys("__k_open", "__k_staged", self.keys);
             let missing = format!(
                 "SELECT __k_open.{FILE_COLUMN}, __k_open.{ROW_COLUMN} FROM ({open}) __k_open \
-                 LEFT ANTI JOIN staged __k_staged ON {absent}"
+                 LEFT ANTI JOIN {} __k_staged ON {absent}",
+                self.staged
             );
             let gone = addresses(query(session, &missing).await?).await?;
             if self.arrival == Arrival::Snapshot {
@@ -103,25 +129,25 @@ impl Upsert<'_> {
         Ok(touched)
     }
 
-    fn closes_missing(&self) -> bool {
-        match self.arrival {
-            Arrival::Snapshot => self.missing.close,
-            Arrival::RecomputedWhole => true,
-            Arrival::Changes | Arrival::Recomputed => false,
-        }
-    }
-
     fn actions(&self) -> String {
         let same = equal_keys("s", "h", self.keys);
         let hit = format!("h.{FILE_COLUMN} IS NOT NULL");
-        let gone = format!("coalesce(s.{OP}, 0) = 0");
+        let gone = format!("coalesce(s.{LAST_OP}, 0) = 0");
+        let valued = format!("coalesce(s.{OP}, 0) = 1");
         let was_deleted = format!("coalesce(h.{IS_DELETED}, false)");
+        let takes_staged = match self.net {
+            Net::FirstValues => format!("NOT ({hit})"),
+            Net::LastChange | Net::LastValues => valued.clone(),
+        };
         let mut columns: Vec<String> = Vec::new();
-        let mut differs: Vec<String> = vec![was_deleted.clone()];
+        let mut differs: Vec<String> = Vec::new();
         for name in self.output {
             let (staged, stored) = (qualified("s", name), qualified("h", name));
-            columns.push(format!("CASE WHEN {gone} THEN {stored} ELSE {staged} END AS {}", quoted(name)));
-            differs.push(format!("({staged} IS DISTINCT FROM {stored})"));
+            columns
+                .push(format!("CASE WHEN {takes_staged} THEN {staged} ELSE {stored} END AS {}", quoted(name)));
+            if self.net != Net::FirstValues {
+                differs.push(format!("({staged} IS DISTINCT FROM {stored})"));
+            }
         }
         for derived in &self.derived {
             columns.push(format!("{} AS {}", derived.value, quoted(&derived.column)));
@@ -133,21 +159,22 @@ impl Upsert<'_> {
                 ));
             }
         }
-        let (on_delete, deletes) = match self.delete_strategy {
-            DeleteStrategy::Soft => (action::DELETE, format!("NOT {was_deleted}")),
-            DeleteStrategy::Hard => (action::REMOVE, "true".to_owned()),
+        let differs = if differs.is_empty() { "false".to_owned() } else { differs.join(" OR ") };
+        let changed = format!("({valued} AND ({differs}))");
+        let (on_delete, deletes, inserts) = match self.delete_strategy {
+            DeleteStrategy::Soft => (action::DELETE, format!("(NOT {was_deleted} OR {changed})"), "true".to_owned()),
+            DeleteStrategy::Hard => (action::REMOVE, "true".to_owned(), format!("NOT ({gone})")),
         };
         format!(
             "SELECT {}, {gone} AS {IS_DELETED}, h.{FILE_COLUMN}, h.{ROW_COLUMN}, CAST(CASE WHEN h.{FILE_COLUMN} IS NULL \
              THEN {} WHEN {gone} THEN {on_delete} ELSE {} END AS BIGINT) AS {ACTION} \
              FROM {} s FULL JOIN hit h ON {same} \
-             WHERE (h.{FILE_COLUMN} IS NULL AND s.{OP} = 1) OR ({hit} AND {gone} AND {deletes}) \
-             OR ({hit} AND NOT ({gone}) AND ({}))",
+             WHERE (h.{FILE_COLUMN} IS NULL AND s.{OP} = 1 AND {inserts}) OR ({hit} AND {gone} AND {deletes}) \
+             OR ({hit} AND NOT ({gone}) AND ({was_deleted} OR {changed}))",
             columns.join(", "),
             action::INSERT,
             action::UPDATE,
-            self.net(),
-            differs.join(" OR ")
+            self.net()
         )
     }
 }

@@ -15,6 +15,8 @@ use crate::error::ExecutorError;
 use crate::events::{Event, Observer};
 use crate::pipeline_executor::PipelineExecutor;
 use crate::selection::{Selector, select};
+use kimball_engine::Refresh;
+
 use crate::settings::{FailurePolicy, OnBusy, SettingsBuilder};
 
 /// The configs that are meant when none are named.
@@ -179,6 +181,13 @@ impl PipelineExecutorBuilder {
     #[must_use]
     pub fn run_time(mut self, at: DateTime<Utc>) -> Self {
         self.settings = self.settings.run_time(at);
+        self
+    }
+
+    /// As [`SettingsBuilder::refresh`].
+    #[must_use]
+    pub fn refresh(mut self, refresh: Refresh) -> Self {
+        self.settings = self.settings.refresh(refresh);
         self
     }
 

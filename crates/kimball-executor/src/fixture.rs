@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kimball_config::{
-    CdcStrategy, DeleteStrategy, Dimension, Fact, ForeignKey, MissingRows, NullPolicy, Pipeline, Project,
-    Scd, Severity, Source, SourceLocation, TableKind, TableName, Target,
+    CdcStrategy, DeleteStrategy, Dimension, Fact, ForeignKey, KeyStrategy, MissingRows, NullPolicy, Pipeline,
+    Project, Scd, Severity, Source, SourceLocation, TableKind, TableName, Target,
 };
 use kimball_retry::FaultKind;
 
@@ -35,6 +35,7 @@ fn pipeline(name: &str, kind: TableKind) -> Pipeline {
         delete_strategy: DeleteStrategy::Soft,
         missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
         null_policy: NullPolicy::Legacy,
+        schema_evolution: false,
         description: None,
         column_descriptions: Default::default(),
         notes: Vec::new(),
@@ -50,7 +51,9 @@ pub(crate) fn dimension(name: &str) -> Pipeline {
         TableKind::Dimension(Dimension {
             scd: Scd::Type1,
             surrogate_key: "key".to_owned(),
+            key_strategy: KeyStrategy::Hash,
             natural_keys: vec!["id".to_owned()],
+            mini_dimensions: Vec::new(),
             default_rows: Default::default(),
             member_labels: Default::default(),
         }),

@@ -36,6 +36,7 @@ pub use events::{EVENT_SCHEMA, Event, EventKind, EventReceiver};
 pub use outcome::{PipelinePreview, PreviewMode, SourceVersions};
 pub use pipeline_executor::PipelineExecutor;
 pub use selection::{SelectionError, Selector};
+pub use kimball_engine::Refresh;
 pub use settings::{FailurePolicy, OnBusy, Settings, SettingsBuilder, SettingsError};
 pub use single::Orchestrator;
 pub use summary::{ExecutionSummary, PipelineResult, PipelineStatus, RunId};

@@ -68,6 +68,8 @@ pub enum PreviewMode {
     UpToDate,
     /// The configuration changed meaning since the last batch.
     ConfigChanged,
+    /// All sources would be read again.
+    FullRefresh,
 }
 
 /// In words, for a plan.
@@ -78,6 +80,7 @@ impl fmt::Display for PreviewMode {
             Self::Incremental => "incremental",
             Self::UpToDate => "up to date",
             Self::ConfigChanged => "configuration changed",
+            Self::FullRefresh => "full refresh",
         })
     }
 }

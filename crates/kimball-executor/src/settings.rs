@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use chrono::{DateTime, SubsecRound, Utc};
+use kimball_engine::Refresh;
 use kimball_retry::RetryPolicy;
 use thiserror::Error;
 
@@ -44,6 +45,7 @@ pub struct Settings {
     memory_limit: Option<u64>,
     run_time: Option<DateTime<Utc>>,
     on_busy: OnBusy,
+    refresh: Refresh,
 }
 
 /// An option that cannot be used.
@@ -101,6 +103,11 @@ impl Settings {
     pub fn on_busy(&self) -> OnBusy {
         self.on_busy
     }
+
+    /// Whether sources are read again from the start.
+    pub fn refresh(&self) -> Refresh {
+        self.refresh
+    }
 }
 
 impl Default for Settings {
@@ -112,6 +119,7 @@ impl Default for Settings {
             memory_limit: None,
             run_time: None,
             on_busy: OnBusy::default(),
+            refresh: Refresh::default(),
         }
     }
 }
@@ -177,6 +185,13 @@ impl SettingsBuilder {
     #[must_use]
     pub fn on_busy(mut self, on_busy: OnBusy) -> Self {
         self.rest.on_busy = on_busy;
+        self
+    }
+
+    /// Whether sources are read again from the start; by default pipelines go on from their watermarks.
+    #[must_use]
+    pub fn refresh(mut self, refresh: Refresh) -> Self {
+        self.rest.refresh = refresh;
         self
     }
 

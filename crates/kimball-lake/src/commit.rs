@@ -10,6 +10,7 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
+use crate::alter::Alteration;
 use crate::live::LiveFile;
 use crate::write::DataFile;
 use crate::{LakeError, LakeTable, LiveRows};
@@ -33,6 +34,8 @@ pub struct Commit {
     pub lease: Option<i64>,
     /// Written as `userMetadata`.
     pub user_metadata: String,
+    /// What becomes of the table's columns, descriptions and properties.
+    pub alteration: Option<Alteration>,
 }
 
 /// A change of a table that many writers share, each in partitions of its own.
@@ -72,7 +75,8 @@ impl LakeTable {
         {
             return Err(LakeError::LeaseLost { table: self.name.clone(), held, found });
         }
-        let mut actions: Vec<Action> = self.removal_actions(rows, &commit.removals).await?;
+        let mut actions: Vec<Action> = commit.alteration.map(Alteration::into_actions).unwrap_or_default();
+        actions.extend(self.removal_actions(rows, &commit.removals).await?);
         actions.extend(commit.files.into_iter().map(|file| Action::Add(file.0)));
         let transactions =
             commit.transactions.into_iter().chain(commit.lease.map(|epoch| (LEASE.to_owned(), epoch)));

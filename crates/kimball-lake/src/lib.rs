@@ -4,6 +4,7 @@
 //! This is the only crate that names the storage libraries. It knows nothing of dimensions and facts:
 //! its vocabulary is tables, rows, files, commits and application transactions.
 
+mod alter;
 mod commit;
 mod deletion;
 mod error;
@@ -15,6 +16,7 @@ mod schema;
 mod table;
 mod write;
 
+pub use alter::Alteration;
 pub use commit::{Commit, CommitOutcome, RowRemovals, Swap};
 pub use error::{LakeError, fault_of};
 pub use feed::{CHANGE_TYPE, COMMIT_TIMESTAMP, COMMIT_VERSION};

@@ -136,6 +136,21 @@ impl LiveRows {
         Self { chosen: Some(Arc::new(chosen)), ..self.clone() }
     }
 
+    /// No row of the table.
+    pub fn none(&self) -> Self {
+        self.at(RowRemovals::new())
+    }
+
+    /// The addresses of all rows.
+    pub fn addresses(&self) -> RowRemovals {
+        let all = (0u32..).zip(self.files.iter()).map(|(number, file)| {
+            let mut rows = RoaringTreemap::new();
+            rows.insert_range(0..file.records);
+            (number, rows - &file.deleted)
+        });
+        all.collect()
+    }
+
     /// Whether there is no live row.
     pub fn is_empty(&self) -> bool {
         self.files.iter().all(|file| file.deleted.len() >= file.records)

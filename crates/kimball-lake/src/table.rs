@@ -124,7 +124,7 @@ impl Warehouse {
     }
 }
 
-fn describe(schema: &Schema, descriptions: &BTreeMap<String, String>) -> Schema {
+pub(crate) fn describe(schema: &Schema, descriptions: &BTreeMap<String, String>) -> Schema {
     let fields = schema.fields().iter().map(|field| match descriptions.get(field.name()) {
         Some(text) => {
             let comment = [("comment".to_owned(), text.clone())].into();

@@ -1,6 +1,7 @@
 //! Writing rows to data files that no version refers to yet.
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use deltalake::kernel::{Add, Remove};
 use deltalake::parquet::basic::{Compression, ZstdLevel};
 use deltalake::parquet::file::properties::WriterProperties;
@@ -66,18 +67,34 @@ impl DataFileWriter {
     /// # Errors
     /// [`LakeError::Delta`] when the table needs a feature that cannot be written.
     pub fn new(table: &LakeTable) -> Result<Self, LakeError> {
+        let inner = RecordBatchWriter::for_table(&table.inner).map_err(LakeError::delta(&table.name))?;
+        Ok(Self::over(table, inner))
+    }
+
+    /// Begins to write rows with other columns than the table has, which the same commit gives to it.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn with_columns(table: &LakeTable, columns: &SchemaRef) -> Result<Self, LakeError> {
+        // The check that the table can be written at all.
+        drop(RecordBatchWriter::for_table(&table.inner).map_err(LakeError::delta(&table.name))?);
+        let options = table.inner.log_store().config().options().raw.clone();
+        let url = table.inner.table_url();
+        let inner = RecordBatchWriter::try_new(url, SchemaRef::clone(columns), None, Some(options))
+            .map_err(LakeError::delta(&table.name))?;
+        Ok(Self::over(table, inner))
+    }
+
+    fn over(table: &LakeTable, inner: RecordBatchWriter) -> Self {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(128 * 1024))
             .build();
-        let inner = RecordBatchWriter::for_table(&table.inner)
-            .map_err(LakeError::delta(&table.name))?
-            .with_writer_properties(properties)
-            .with_target_file_size(TARGET_FILE_BYTES);
-        Ok(Self { table: table.name.clone(), inner, rows: 0 })
+        let inner = inner.with_writer_properties(properties).with_target_file_size(TARGET_FILE_BYTES);
+        Self { table: table.name.clone(), inner, rows: 0 }
     }
 
-    /// Writes rows whose columns are those of the table.
+    /// Writes rows whose columns are those that the writer was begun with.
     ///
     /// # Errors
     /// [`LakeError::Delta`] when the columns differ or storage fails.

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use kimball_config::{
-    CdcStrategy, DeleteStrategy, Dimension, Fact, ForeignKey, MissingRows, NullPolicy, Pipeline, Scd,
-    Severity, Source, SourceLocation, TableKind, TableName,
+    CdcStrategy, DeleteStrategy, Dimension, Fact, FieldHistory, ForeignKey, KeyStrategy, MiniDimension,
+    MissingRows, NullPolicy, Pipeline, Scd, Severity, Source, SourceLocation, TableKind, TableName,
+    TrackedColumns,
 };
 
 /// The name `text`.
@@ -25,7 +26,9 @@ pub(crate) fn dimension(table: &str) -> Pipeline {
         TableKind::Dimension(Dimension {
             scd: Scd::Type1,
             surrogate_key: "sk".to_owned(),
+            key_strategy: KeyStrategy::Hash,
             natural_keys: vec!["id".to_owned()],
+            mini_dimensions: Vec::new(),
             default_rows: BTreeMap::new(),
             member_labels: BTreeMap::new(),
         }),
@@ -57,6 +60,7 @@ fn pipeline(table: &str, kind: TableKind) -> Pipeline {
         delete_strategy: DeleteStrategy::Soft,
         missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
         null_policy: NullPolicy::Legacy,
+        schema_evolution: false,
         description: None,
         column_descriptions: BTreeMap::new(),
         notes: Vec::new(),
@@ -76,6 +80,10 @@ pub(crate) trait Needs {
     fn depends_on(self, table: &str) -> Self;
     /// Comes from the file `path`.
     fn in_file(self, path: &str) -> Self;
+    /// Is a type 4 dimension that writes the history table `table`.
+    fn with_history(self, table: &str) -> Self;
+    /// Writes the mini-dimension `table`.
+    fn with_mini(self, table: &str) -> Self;
 }
 
 impl Needs for Pipeline {
@@ -114,6 +122,26 @@ impl Needs for Pipeline {
 
     fn in_file(mut self, path: &str) -> Self {
         self.config_path = path.into();
+        self
+    }
+
+    fn with_history(mut self, table: &str) -> Self {
+        if let TableKind::Dimension(dimension) = &mut self.kind {
+            let history =
+                FieldHistory { table: name(table), effective_at: None, tracked: TrackedColumns::All };
+            dimension.scd = Scd::Type4 { history: Some(history) };
+        }
+        self
+    }
+
+    fn with_mini(mut self, table: &str) -> Self {
+        if let TableKind::Dimension(dimension) = &mut self.kind {
+            dimension.mini_dimensions.push(MiniDimension {
+                table: name(table),
+                surrogate_key: "mini_sk".to_owned(),
+                columns: vec!["band".to_owned()],
+            });
+        }
         self
     }
 }

@@ -1,6 +1,6 @@
 //! The dependency graph: who needs whom and why, how deep each stands, and which circles there are.
 //!
-//! A node is a table that some pipeline writes, numbered in the order of the table names, so that nothing
+//! A node is the own table of some pipeline and stands for all it writes, numbered in the order of the table names, so that nothing
 //! depends on the order in which the pipelines were given.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -20,9 +20,12 @@ pub(crate) struct DependencyGraph<'p> {
     pub(crate) nodes: Vec<Node<'p>>,
     /// What is needed and written by nobody, sorted, without repeats.
     pub(crate) external: Vec<ExternalTable>,
+    /// Tables that several pipelines write, as their own or besides it, with these in the order of their files;
+    /// sorted by table.
+    pub(crate) contested: Vec<(&'p TableName, Vec<&'p Pipeline>)>,
 }
 
-/// One written table.
+/// The own table of some pipeline.
 pub(crate) struct Node<'p> {
     /// The table.
     pub(crate) table: &'p TableName,
@@ -35,33 +38,35 @@ pub(crate) struct Node<'p> {
 impl<'p> DependencyGraph<'p> {
     /// The graph of `pipelines`.
     pub(crate) fn of(pipelines: &'p [Pipeline]) -> Self {
+        // By file, so that the first writer, which names the table, is always the same: the catalog of a name
+        // is not part of its order.
+        let mut sorted: Vec<&Pipeline> = pipelines.iter().collect();
+        sorted.sort_by_cached_key(|pipeline| (pipeline.config_path.clone(), pipeline.table.to_string()));
         let mut writers: BTreeMap<&TableName, Vec<&Pipeline>> = BTreeMap::new();
-        for pipeline in pipelines {
+        for pipeline in &sorted {
             writers.entry(&pipeline.table).or_default().push(pipeline);
         }
         let ids: HashMap<&TableName, NodeId> = writers.keys().copied().zip(0..).collect();
+        let companions = companions(&sorted, &ids);
 
         let mut nodes = Vec::with_capacity(writers.len());
         let mut external = BTreeSet::new();
-        for mut writers in writers.into_values() {
-            writers.sort_by_cached_key(|pipeline| (pipeline.config_path.clone(), pipeline.table.to_string()));
-            // The first writer names the table: the catalog of a name is not part of its order.
-            let Some(table) = writers.first().map(|pipeline| &pipeline.table) else { continue };
+        for (table, writers) in writers {
             let mut needs: BTreeMap<NodeId, BTreeSet<Reason>> = BTreeMap::new();
             for (needed, reason) in writers.iter().flat_map(|pipeline| needed_tables(pipeline)) {
-                match ids.get(needed) {
-                    Some(id) => {
-                        needs.entry(*id).or_default().insert(reason);
-                    }
-                    None => {
-                        let (pipeline, table) = (table.clone(), needed.clone());
-                        external.insert(ExternalTable { pipeline, table, reason });
-                    }
+                if let Some(id) = ids.get(needed) {
+                    needs.entry(*id).or_default().insert(reason);
+                } else if let Some(id) = companions.get(needed) {
+                    let (table, reason) = (needed.clone(), Box::new(reason));
+                    needs.entry(*id).or_default().insert(Reason::Companion { table, reason });
+                } else {
+                    let (pipeline, table) = (table.clone(), needed.clone());
+                    external.insert(ExternalTable { pipeline, table, reason });
                 }
             }
             nodes.push(Node { table, writers, needs });
         }
-        Self { nodes, external: external.into_iter().collect() }
+        Self { nodes, external: external.into_iter().collect(), contested: contested(&sorted) }
     }
 
     /// For each node the length of the longest chain of dependencies that ends in it: 0 where it needs nothing.
@@ -139,6 +144,34 @@ impl<'p> DependencyGraph<'p> {
         }
         graph
     }
+}
+
+/// The node behind each table that a pipeline writes besides its own; of several writers the first counts.
+fn companions<'p>(
+    pipelines: &[&'p Pipeline],
+    ids: &HashMap<&'p TableName, NodeId>,
+) -> HashMap<&'p TableName, NodeId> {
+    let mut companions = HashMap::new();
+    for pipeline in pipelines {
+        let Some(id) = ids.get(&pipeline.table) else { continue };
+        for companion in pipeline.companions() {
+            companions.entry(companion).or_insert(*id);
+        }
+    }
+    companions
+}
+
+/// See [`DependencyGraph::contested`].
+fn contested<'p>(pipelines: &[&'p Pipeline]) -> Vec<(&'p TableName, Vec<&'p Pipeline>)> {
+    let mut writers: BTreeMap<&TableName, Vec<&Pipeline>> = BTreeMap::new();
+    for pipeline in pipelines {
+        let mut own: BTreeSet<&TableName> = pipeline.companions().into_iter().collect();
+        own.insert(&pipeline.table);
+        for table in own {
+            writers.entry(table).or_default().push(pipeline);
+        }
+    }
+    writers.into_iter().filter(|(_, writers)| writers.len() > 1).collect()
 }
 
 /// Every table that `pipeline` needs, with the reason; repeats included.

@@ -12,7 +12,8 @@ impl Plan {
     /// The plan as JSON: `waves[]` of {wave, label, pipelines[]}, each pipeline with {table_name, table_type,
     /// config_path, place, dependencies[] of {table_name, reasons[]}}; `external[]` of {table_name, needed_by,
     /// reason}; `warnings[]` of {table_name, config_path, dependency, message}. A reason is {kind} with kind
-    /// `source`, `foreign_key` (with its `column`) or `depends_on`.
+    /// `source`, `foreign_key` (with its `column`) or `depends_on`; one about a history table or a mini-dimension
+    /// of the needed pipeline also has its `companion`.
     pub fn to_json(&self) -> Value {
         let waves = self.waves().iter().map(|wave| {
             let pipelines = wave.tables().iter().filter_map(|table| self.pipeline(table));
@@ -164,6 +165,11 @@ fn reason_json(reason: &Reason) -> Value {
     match reason {
         Reason::ForeignKey { column } => json!({ "kind": reason.kind(), "column": column }),
         Reason::ReadsSource | Reason::Declared => json!({ "kind": reason.kind() }),
+        Reason::Companion { table, reason } => {
+            let mut json = reason_json(reason);
+            json["companion"] = json!(table.to_string());
+            json
+        }
     }
 }
 
@@ -283,6 +289,20 @@ mod tests {
 }
 "#
         );
+    }
+
+    #[test]
+    fn a_reason_in_json_names_the_companion_that_it_is_about() {
+        let plan =
+            Plan::of(&[fact("gold.f").references("m_sk", "gold.m"), dimension("gold.d").with_mini("gold.m")])
+                .unwrap();
+        assert_eq!(
+            plan.to_json()["waves"][1]["pipelines"][0]["dependencies"],
+            json!([{"table_name": "gold.d", "reasons": [
+                {"kind": "foreign_key", "column": "m_sk", "companion": "gold.m"},
+            ]}])
+        );
+        assert!(plan.to_mermaid().contains("|\"foreign key m_sk to gold.m\"|"), "{}", plan.to_mermaid());
     }
 
     #[test]

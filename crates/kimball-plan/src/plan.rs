@@ -79,7 +79,7 @@ impl Plan {
         self.pipelines.values()
     }
 
-    /// The pipeline that writes `table`.
+    /// The pipeline that writes `table` as its own.
     pub fn pipeline(&self, table: &TableName) -> Option<&PlannedPipeline> {
         self.pipelines.get(table)
     }
@@ -151,11 +151,11 @@ impl Wave {
 }
 
 fn several_writers(graph: &DependencyGraph<'_>) -> Vec<PlanProblem> {
-    let contested = graph.nodes.iter().filter(|node| node.writers.len() > 1);
+    let contested = graph.contested.iter();
     contested
-        .map(|node| PlanProblem::SeveralWriters {
-            table: node.table.clone(),
-            config_paths: node.writers.iter().map(|pipeline| pipeline.config_path.clone()).collect(),
+        .map(|(table, writers)| PlanProblem::SeveralWriters {
+            table: (*table).clone(),
+            config_paths: writers.iter().map(|pipeline| pipeline.config_path.clone()).collect(),
         })
         .collect()
 }
@@ -225,7 +225,8 @@ fn planned(graph: &DependencyGraph<'_>, depths: &[usize]) -> BTreeMap<TableName,
 }
 
 fn undeclared(pipeline: &PlannedPipeline) -> impl Iterator<Item = PlanWarning> {
-    let implied = pipeline.dependencies.iter().filter(|needed| !needed.reasons.contains(&Reason::Declared));
+    let implied =
+        pipeline.dependencies.iter().filter(|needed| !needed.reasons.iter().any(Reason::is_declared));
     implied.map(|needed| PlanWarning::Undeclared {
         pipeline: pipeline.table.clone(),
         config_path: pipeline.config_path.clone(),

@@ -10,7 +10,7 @@ use crate::reason::{Reason, comma_separated};
 /// Why a set of pipelines cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PlanProblem {
-    /// Several pipelines write one table.
+    /// Several pipelines write one table, each as its own or besides its own.
     #[error("{table} is written by {} pipelines: {}; a table has one writer", config_paths.len(), listed(config_paths))]
     SeveralWriters {
         /// The table.
@@ -55,7 +55,7 @@ pub enum PlanWarning {
         config_path: PathBuf,
         /// The table it needs.
         dependency: TableName,
-        /// What implies the dependency; never empty, never [`Reason::Declared`].
+        /// What implies the dependency; never empty, none of them from `depends_on`.
         reasons: Vec<Reason>,
     },
 }

@@ -16,6 +16,14 @@ pub enum Reason {
     },
     /// `depends_on` names it.
     Declared,
+    /// One of these about a table that the needed pipeline writes besides its own: a history table or a
+    /// mini-dimension.
+    Companion {
+        /// That table.
+        table: TableName,
+        /// Why it is needed; never a companion itself.
+        reason: Box<Reason>,
+    },
 }
 
 /// A pipeline that another one needs, with every reason for it.
@@ -54,17 +62,32 @@ impl Reason {
             Self::ReadsSource => "source",
             Self::ForeignKey { .. } => "foreign_key",
             Self::Declared => "depends_on",
+            Self::Companion { reason, .. } => reason.kind(),
+        }
+    }
+
+    /// Whether `depends_on` names the pipeline by one of its tables.
+    pub(crate) fn is_declared(&self) -> bool {
+        match self {
+            Self::Declared => true,
+            Self::Companion { reason, .. } => reason.is_declared(),
+            Self::ReadsSource | Self::ForeignKey { .. } => false,
         }
     }
 }
 
-/// `source`, `foreign key customer_sk`, `depends_on`.
+/// `source`, `foreign key customer_sk`, `depends_on`; on a companion `source gold.customer_history`,
+/// `foreign key segment_sk to gold.segments`, `depends_on gold.segments`.
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReadsSource => f.write_str("source"),
             Self::ForeignKey { column } => write!(f, "foreign key {column}"),
             Self::Declared => f.write_str("depends_on"),
+            Self::Companion { table, reason } => match reason.as_ref() {
+                Self::ForeignKey { .. } => write!(f, "{reason} to {table}"),
+                reason => write!(f, "{reason} {table}"),
+            },
         }
     }
 }

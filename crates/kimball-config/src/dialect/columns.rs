@@ -9,7 +9,9 @@ const FORBIDDEN: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '=']
 /// Checks the name of a column that the table gets or the query gives out.
 pub(crate) fn check(findings: &Findings<'_>, column: &Located<String>) {
     let name = &column.value;
-    if name.starts_with("__") {
+    if name.is_empty() {
+        findings.error(column.span, "the name of a column must not be empty");
+    } else if name.starts_with("__") {
         findings.error(
             column.span,
             format!("`{}` is no name for a column: `__` is reserved for system columns", clip(name)),
@@ -19,6 +21,11 @@ pub(crate) fn check(findings: &Findings<'_>, column: &Located<String>) {
     } else if name.chars().count() > 255 {
         findings.error(column.span, "the name of a column has at most 255 characters");
     }
+}
+
+/// Whether two names are one column: case does not tell columns of a table apart.
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
 }
 
 /// A checked column name of a mapping.

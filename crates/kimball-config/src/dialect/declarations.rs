@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::keys::CONFORMED_DIMENSION;
-use super::pipeline::is_history;
 use crate::model::TableKind;
 use crate::reader::MapReader;
 
@@ -50,9 +49,5 @@ pub(crate) fn check_inert(reader: &MapReader<'_>, kind: Option<&TableKind>) {
     if kind.is_some() && !is_fact && reader.choice("grain_validation", &validations).is_some() {
         findings
             .note("grain_validation has no effect on a dimension; repeated natural keys are always an error");
-    }
-    let remembers = reader.flag("remember_repeats").is_none_or(|flag| flag.value);
-    if remembers && is_history(kind) {
-        findings.note("repeats are not remembered yet");
     }
 }

@@ -2,31 +2,16 @@
 
 use super::columns::columns;
 use super::keys::OBSERVABILITY;
-use super::pipeline::is_history;
-use crate::model::TableKind;
 use crate::reader::MapReader;
 
 /// Checks the keys that stand at the top of a pipeline.
-pub(crate) fn check(reader: &MapReader<'_>, kind: Option<&TableKind>) {
+pub(crate) fn check(reader: &MapReader<'_>) {
     let findings = reader.findings();
-    for key in ["schema_evolution", "optimize_after_merge"] {
-        if let Some(flag) = reader.flag(key).filter(|flag| flag.value) {
-            findings.not_yet(flag.span, key);
-        }
+    if let Some(flag) = reader.flag("optimize_after_merge").filter(|flag| flag.value) {
+        findings.not_yet(flag.span, "optimize_after_merge");
     }
     if columns(reader, "cluster_by").is_some_and(|columns| !columns.is_empty()) {
         findings.not_yet(reader.key_span("cluster_by"), "cluster_by");
-    }
-    if let Some(flag) = reader.flag("preserve_all_changes").filter(|flag| !flag.value)
-        && is_history(kind)
-    {
-        findings.not_yet(flag.span, "preserve_all_changes: false");
-    }
-    let effects = [("commit", false), ("row", true)];
-    if let Some(effect) = reader.choice("delete_effective", &effects).filter(|effect| effect.value)
-        && is_history(kind)
-    {
-        findings.not_yet(effect.span, "delete_effective: row");
     }
     check_observability(reader);
 }

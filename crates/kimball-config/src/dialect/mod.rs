@@ -6,11 +6,15 @@ mod declarations;
 mod dimension;
 mod fact;
 mod foreign_key;
+mod history;
+mod key_columns;
 pub(crate) mod keys;
 mod later;
+mod mini_dimensions;
 mod options;
 mod pipeline;
 mod quality;
+mod scd;
 mod source;
 
 pub(crate) use pipeline::{PipelineFile, read_pipeline};

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::foreign_key::ForeignKeyMark;
 use super::keys::{DIMENSION_ONLY, FACT_ONLY, KEYS, NULL_POLICY, PIPELINE};
-use super::{columns, declarations, dimension, fact, later, quality, source};
+use super::{columns, declarations, dimension, fact, history, later, quality, source};
 use crate::findings::Findings;
 use crate::fingerprint::fingerprint;
 use crate::model::{
-    CdcStrategy, DeleteStrategy, MissingRows, NullPolicy, Pipeline, Scd, Source, TableKind, Transformation,
+    CdcStrategy, DeleteStrategy, MissingRows, NullPolicy, Pipeline, Source, TableKind, Transformation,
 };
 use crate::name::TableName;
 use crate::reader::{Located, MapReader, scalar, table};
@@ -22,6 +22,8 @@ use crate::yaml::{Node, Value};
 pub(crate) struct PipelineFile {
     /// The table, also of a file with errors: two files for one table are found anyway.
     pub(crate) table: Option<Located<TableName>>,
+    /// The tables that it writes besides its own, also of a file with errors.
+    pub(crate) companions: Vec<Located<TableName>>,
     /// Present when the file has no error.
     pub(crate) pipeline: Option<Pipeline>,
     /// Where `delete_strategy: hard` stands.
@@ -46,7 +48,9 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
     let table_type = read_table_type(&reader);
     check_placement(&reader, table_type);
     let kind = match table_type {
-        Some(TableType::Dimension) => dimension::read(&reader).map(TableKind::Dimension),
+        Some(TableType::Dimension) => {
+            dimension::read(&reader, &mut read.companions).map(TableKind::Dimension)
+        }
         Some(TableType::Fact) => fact::read(&reader, &sources, &mut read.foreign_keys).map(TableKind::Fact),
         None => None,
     };
@@ -56,11 +60,13 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
     let delete_strategy = read_delete_strategy(&reader, kind.as_ref(), &mut read.hard_delete);
     let missing = read_missing(&reader, kind.as_ref());
     let null_policy = read_null_policy(&reader);
+    let schema_evolution = reader.flag("schema_evolution").is_some_and(|flag| flag.value);
     let depends_on = read_depends_on(&reader);
     let (description, column_descriptions) = declarations::read_descriptions(&reader);
     declarations::check_inert(&reader, kind.as_ref());
     quality::check(&reader);
-    later::check(&reader, kind.as_ref());
+    history::check_changes(&reader, kind.as_ref());
+    later::check(&reader);
     let (Some(table), Some(kind), false) = (&read.table, kind, findings.has_errors()) else { return read };
     let mut pipeline = Pipeline {
         config_path: findings.file().path().to_path_buf(),
@@ -72,6 +78,7 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
         delete_strategy,
         missing,
         null_policy,
+        schema_evolution,
         description,
         column_descriptions,
         notes: Vec::new(),
@@ -186,7 +193,7 @@ fn read_missing(reader: &MapReader<'_>, kind: Option<&TableKind>) -> MissingRows
 
 /// Whether the table keeps history rows of its own.
 pub(super) fn is_history(kind: Option<&TableKind>) -> bool {
-    matches!(kind, Some(TableKind::Dimension(dimension)) if matches!(dimension.scd, Scd::Type2(_)))
+    matches!(kind, Some(TableKind::Dimension(dimension)) if dimension.scd.history().is_some())
 }
 
 fn read_null_policy(reader: &MapReader<'_>) -> NullPolicy {

@@ -10,7 +10,10 @@ use crate::yaml;
 
 mod dimensions;
 mod facts;
+mod histories;
+mod mini_dimensions;
 mod not_yet;
+mod scd_types;
 mod sources;
 
 /// Problems (`line: message`), notes and the pipeline of one file.
@@ -54,6 +57,14 @@ fn dimension(more: &str) -> String {
 /// A type 2 dimension with more lines.
 fn history(more: &str) -> String {
     dimension(&format!("scd_type: 2\neffective_at: changed_at\ntrack_history_columns: ['*']\n{more}"))
+}
+
+/// The settings of a dimension.
+fn settings(text: &str) -> Dimension {
+    match pipeline(text).kind {
+        TableKind::Dimension(dimension) => dimension,
+        TableKind::Fact(_) => panic!("a fact"),
+    }
 }
 
 /// A fact with more lines.
@@ -230,8 +241,6 @@ fn inert_keys_of_the_old_dialect_are_noted() {
         notes("conformed_dimension: {canonical_name: date, owner: bi, grain: a day}"),
         ["conformed_dimension is a label"]
     );
-    assert_eq!(read(&history("")).notes, ["repeats are not remembered yet"]);
-    assert_eq!(read(&history("remember_repeats: false")).notes, Vec::<String>::new());
     assert_eq!(
         messages(&dimension("audit_columns: true\nenable_audit_columns: true")),
         ["`audit_columns` and `enable_audit_columns` are the same key"]
@@ -246,6 +255,17 @@ fn descriptions_are_read_and_must_say_something() {
     assert_eq!(
         messages(&dimension("table_description: ''\ncolumn_descriptions: {id: ' '}")),
         ["`table_description` must not be empty", "the description of `id` must not be empty"]
+    );
+}
+
+#[test]
+fn a_table_takes_new_columns_only_when_the_file_says_so() {
+    assert!(!pipeline(&dimension("")).schema_evolution);
+    assert!(pipeline(&dimension("schema_evolution: true")).schema_evolution);
+    assert!(pipeline(&fact("schema_evolution: on")).schema_evolution);
+    assert_eq!(
+        messages(&fact("schema_evolution: widen")),
+        ["`schema_evolution` must be true or false, found `widen`"]
     );
 }
 

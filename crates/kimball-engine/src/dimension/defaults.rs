@@ -1,14 +1,14 @@
 //! The four default members of every dimension (semantics 3).
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use datafusion::common::ScalarValue;
 use kimball_config::Dimension;
 
 use crate::EngineError;
 use crate::columns::{self as name, DEFAULT_KEYS, quoted};
-use crate::layout::Layout;
+use crate::layout::{Layout, Role};
 
 struct DefaultMember {
     key: i64,
@@ -23,13 +23,10 @@ const MEMBERS: [DefaultMember; 4] = [
     DefaultMember { key: -4, status: "BAD_VALUE", label: "Bad Value" },
 ];
 
-/// The condition for rows of a dimension that are no default members. A table taken over may lack the
-/// column that tells; then the key does.
-pub(crate) fn loaded_rows(schema: &Schema, surrogate_key: &str) -> String {
-    match schema.field_with_name(name::KEY_ORIGIN) {
-        Ok(_) => format!("coalesce({}, '') <> 'default'", name::KEY_ORIGIN),
-        Err(_) => format!("{} NOT IN {DEFAULT_KEYS}", quoted(surrogate_key)),
-    }
+/// The condition for rows of a dimension that are no default members: no other row has one of their keys
+/// (semantics 2.4), also in tables that others wrote.
+pub(crate) fn loaded_rows(surrogate_key: &str) -> String {
+    format!("({} NOT IN {DEFAULT_KEYS})", quoted(surrogate_key))
 }
 
 /// Rows for the default members whose keys are not in `present`; `None` when all are.
@@ -65,7 +62,7 @@ pub(crate) fn missing_defaults(
         .map(|field| {
             let values = absent
                 .iter()
-                .map(|member| value(dimension, field, member, &stamp))
+                .map(|member| value(dimension, layout, field, member, &stamp))
                 .collect::<Result<Vec<_>, _>>()?;
             Ok(ScalarValue::iter_to_array(values)?)
         })
@@ -80,6 +77,7 @@ struct Stamp<'a> {
 
 fn value(
     dimension: &Dimension,
+    layout: &Layout,
     field: &Field,
     member: &DefaultMember,
     stamp: &Stamp<'_>,
@@ -97,11 +95,20 @@ fn value(
         name::VALID_TO => time(open_end()),
         name::IS_CURRENT => flag(true),
         name::IS_DELETED | name::IS_SKELETON => flag(false),
-        name::HASHDIFF => Ok(ScalarValue::Int64(Some(0))),
-        column => match dimension.default_rows.get(column) {
+        name::HASHDIFF => Ok(ScalarValue::Int64(Some(0)).cast_to(field.data_type())?),
+        column => match dimension.default_rows.get(column).or_else(|| copied(dimension, layout, column)) {
             Some(written) => crate::nulls::parse(written, field),
             None => by_type(dimension, field, member),
         },
+    }
+}
+
+/// The override of the column whose newest value a column holds.
+fn copied<'d>(dimension: &'d Dimension, layout: &Layout, column: &str) -> Option<&'d String> {
+    let computed = layout.computed.iter().find(|new| new.column == column)?;
+    match &computed.role {
+        Role::Current(of) => dimension.default_rows.get(of),
+        _ => None,
     }
 }
 

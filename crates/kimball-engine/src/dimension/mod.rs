@@ -2,23 +2,26 @@
 
 mod collisions;
 mod defaults;
-mod type1;
-mod type2;
+mod field_history;
+mod overwrite;
+mod versions;
 
 pub(crate) use defaults::{loaded_rows, missing_defaults};
+pub(crate) use field_history::{FieldHistoryMerge, field_history_schema};
 
 use std::sync::{Mutex, PoisonError};
 
 use datafusion::prelude::SessionContext;
-use kimball_config::{Dimension, Pipeline, Scd};
-use kimball_lake::LiveRows;
+use kimball_config::{Dimension, KeyStrategy, Pipeline};
+use kimball_lake::LakeTable;
 
 use crate::EngineError;
-use crate::columns::{self as name, listed, literal, qualified, quoted};
-use crate::keys::{key_hash, row_hash};
+use crate::columns::{self as name, listed, literal, quoted};
+use crate::keys::{key_hash, member_fingerprint, mini_key_function, row_hash};
 use crate::merge::Collector;
 use crate::quality::refuse_any;
 use crate::stage::{Arrival, Spool, Staged};
+use crate::target::TargetRows;
 
 /// What a dimension's merge works with.
 pub(crate) struct DimensionMerge<'a> {
@@ -26,13 +29,17 @@ pub(crate) struct DimensionMerge<'a> {
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) dimension: &'a Dimension,
     pub(crate) staged: &'a Staged,
-    pub(crate) live: &'a LiveRows,
+    pub(crate) target: TargetRows<'a>,
     pub(crate) has_rows: bool,
     /// The run's clock reading as an SQL expression.
     pub(crate) clock: String,
     pub(crate) batch_id: &'a str,
     /// Whether `hashdiff` of every row was computed from the columns that are tracked now.
     pub(crate) hashdiff_holds: bool,
+    /// The high-water mark of `sequence` keys; `None` for keys that are hashed.
+    pub(crate) sequence: Option<i64>,
+    /// `etl_repeats`, where it exists.
+    pub(crate) repeats: Option<&'a LakeTable>,
     /// Intermediate results, alive as long as the session may read them.
     pub(crate) kept: Mutex<Vec<Spool>>,
 }
@@ -41,12 +48,18 @@ impl DimensionMerge<'_> {
     /// Merges the staged rows, which `session` holds as `staged`.
     pub(crate) async fn run(&self, collector: &mut Collector) -> Result<(), EngineError> {
         self.session.register_udf(row_hash());
-        self.session.register_udf(key_hash("member_key", &self.dimension.natural_keys));
-        self.refuse_null_keys().await?;
-        self.session.register_table("target", std::sync::Arc::new(self.live.clone()))?;
-        match &self.dimension.scd {
-            Scd::Type1 => type1::merge(self, collector).await,
-            Scd::Type2(_) => type2::merge(self, collector).await,
+        self.session.register_udf(key_hash("member_key", self.keys()));
+        self.session.register_udf(member_fingerprint(self.keys()));
+        for mini in &self.dimension.mini_dimensions {
+            self.session.register_udf(key_hash(&mini_key_function(&mini.surrogate_key), &mini.columns));
+        }
+        if !self.staged.keys_may_be_null {
+            self.refuse_null_keys().await?;
+        }
+        self.target.register_all("target").await?;
+        match self.dimension.scd.history() {
+            Some(history) => versions::merge(self, history, collector).await,
+            None => overwrite::merge(self, collector).await,
         }
     }
 
@@ -64,7 +77,7 @@ impl DimensionMerge<'_> {
 
     /// The condition for rows that are no default members.
     fn loaded(&self) -> String {
-        loaded_rows(self.staged.layout.schema.as_ref(), &self.dimension.surrogate_key)
+        loaded_rows(&self.dimension.surrogate_key)
     }
 
     /// NULL in a natural key (semantics 4.7).
@@ -112,7 +125,7 @@ impl DimensionMerge<'_> {
     }
 }
 
-/// `prefix.a, prefix.b` as arguments of a hash function.
-fn arguments(prefix: &str, columns: &[String]) -> String {
-    columns.iter().map(|column| qualified(prefix, column)).collect::<Vec<_>>().join(", ")
+/// Whether a dimension's keys are dense numbers.
+pub(crate) fn is_numbered(dimension: &Dimension) -> bool {
+    dimension.key_strategy == KeyStrategy::Sequence
 }

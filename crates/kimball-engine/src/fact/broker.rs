@@ -112,7 +112,7 @@ impl Broker<'_> {
             "SELECT {} AS __key, {}{interval} FROM {raw} WHERE {}{current}",
             quoted(surrogate),
             listed("", &lookup.dimension_columns),
-            loaded_rows(&schema, surrogate)
+            loaded_rows(surrogate)
         );
         let staged = self.session.table("staged").await?;
         let is_text = |schema: &Schema, name: &str| {

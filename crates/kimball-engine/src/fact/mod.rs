@@ -6,18 +6,19 @@ pub(crate) use broker::Broker;
 
 use datafusion::prelude::SessionContext;
 use kimball_config::{Fact, Pipeline, Severity};
-use kimball_lake::{FILE_COLUMN, LiveRows, ROW_COLUMN};
+use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 
 use crate::EngineError;
 use crate::columns::{
-    ACTION, BATCH_ID, DEFAULT_KEYS, IS_DELETED, OP, PROCESSED_AT, VERSION, action, listed, literal,
+    ACTION, BATCH_ID, DEFAULT_KEYS, IS_DELETED, OP, PROCESSED_AT, VERSION, action, equal_keys, listed, literal,
     qualified, quoted,
 };
 use crate::merge::Collector;
 use crate::quality::{offenders, refuse_any};
 use crate::session::query;
 use crate::stage::{Arrival, Staged};
-use crate::upsert::{Derived, Upsert};
+use crate::target::TargetRows;
+use crate::upsert::{Derived, Net, Upsert};
 
 /// What a fact's merge works with; `session` holds the rows as `staged`, foreign keys included.
 pub(crate) struct FactMerge<'a> {
@@ -27,7 +28,7 @@ pub(crate) struct FactMerge<'a> {
     pub(crate) staged: &'a Staged,
     /// Columns of the query's output.
     pub(crate) output: Vec<String>,
-    pub(crate) live: &'a LiveRows,
+    pub(crate) target: TargetRows<'a>,
     pub(crate) has_rows: bool,
     /// The run's clock reading as an SQL expression.
     pub(crate) clock: String,
@@ -39,10 +40,11 @@ impl FactMerge<'_> {
     pub(crate) async fn run(&self, collector: &mut Collector) -> Result<Vec<String>, EngineError> {
         let warnings = self.check_grain().await?;
         if self.fact.append_only {
+            self.target.register_all("target").await?;
             collector.take(query(self.session, &self.appended()).await?).await?;
+            self.target.rewrite_rest("true", collector).await?;
         } else {
-            self.session.register_table("target", std::sync::Arc::new(self.live.clone()))?;
-            self.upsert().run(self.session, self.live, collector).await?;
+            self.upsert().run(&self.target, collector).await?;
         }
         Ok(warnings)
     }
@@ -72,10 +74,15 @@ impl FactMerge<'_> {
     fn appended(&self) -> String {
         let mut columns = self.output.clone();
         columns.extend(self.staged.layout.looked_up.iter().cloned());
+        // Sources that are read again bring rows that are here already.
+        let new_only = match self.staged.arrival {
+            Arrival::Changes => String::new(),
+            _ => format!("LEFT ANTI JOIN target t ON {}", equal_keys("s", "t", &self.fact.merge_keys)),
+        };
         format!(
             "SELECT {}, false AS {IS_DELETED}, {} AS {PROCESSED_AT}, {} AS {BATCH_ID}, \
              arrow_cast(NULL, 'UInt32') AS {FILE_COLUMN}, CAST(NULL AS BIGINT) AS {ROW_COLUMN}, \
-             CAST({} AS BIGINT) AS {ACTION} FROM staged s WHERE s.{OP} = 1",
+             CAST({} AS BIGINT) AS {ACTION} FROM (SELECT * FROM staged WHERE {OP} = 1) s {new_only}",
             listed("s", &columns),
             self.clock,
             literal(self.batch_id),
@@ -105,10 +112,13 @@ impl FactMerge<'_> {
         Upsert {
             keys: &self.fact.merge_keys,
             key_role: "merge key",
+            staged: "staged",
             output: &self.output,
+            net: Net::LastChange,
             derived,
             loaded: "true".to_owned(),
             arrival: self.staged.arrival,
+            closes_missing: self.staged.closes_missing,
             delete_strategy: self.pipeline.delete_strategy,
             missing: self.pipeline.missing,
             has_rows: self.has_rows,

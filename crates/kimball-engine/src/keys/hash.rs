@@ -35,6 +35,32 @@ pub(crate) fn row_hash() -> ScalarUDF {
     ScalarUDF::from(RowHash { signature: Signature::variadic_any(Volatility::Immutable) })
 }
 
+/// The payload of semantics 2.1: `name:value` for each of the columns, joined by U+0000.
+pub(super) struct Payload<'n> {
+    names: &'n [String],
+    texts: Vec<StringArray>,
+}
+
+impl<'n> Payload<'n> {
+    pub(super) fn of(names: &'n [String], columns: &[ArrayRef]) -> Result<Self> {
+        let texts = columns.iter().map(spark_text).collect::<Result<Vec<StringArray>, _>>()?;
+        Ok(Self { names, texts })
+    }
+
+    /// The payload of one row, in place of what `text` held.
+    pub(super) fn write(&self, row: usize, text: &mut String) {
+        text.clear();
+        for (place, (name, values)) in self.names.iter().zip(&self.texts).enumerate() {
+            if place > 0 {
+                text.push('\0');
+            }
+            text.push_str(name);
+            text.push(':');
+            text.push_str(if values.is_valid(row) { values.value(row) } else { NULL_KEY });
+        }
+    }
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct KeyHash {
     function: String,
@@ -62,20 +88,13 @@ impl ScalarUDFImpl for KeyHash {
             Some(seeds) => seeds.as_primitive::<Int64Type>().clone(),
             None => Int64Array::from(vec![super::SEED; rows]),
         };
-        let texts = arrays.map(|values| spark_text(&values)).collect::<Result<Vec<StringArray>, _>>()?;
-        let mut payload = String::new();
+        let columns: Vec<ArrayRef> = arrays.collect();
+        let payload = Payload::of(&self.names, &columns)?;
+        let mut text = String::new();
         let hashes: Int64Array = (0..rows)
             .map(|row| {
-                payload.clear();
-                for (place, (name, text)) in self.names.iter().zip(&texts).enumerate() {
-                    if place > 0 {
-                        payload.push('\0');
-                    }
-                    payload.push_str(name);
-                    payload.push(':');
-                    payload.push_str(if text.is_valid(row) { text.value(row) } else { NULL_KEY });
-                }
-                xxh64(payload.as_bytes(), seeds.value(row).cast_unsigned()).cast_signed()
+                payload.write(row, &mut text);
+                xxh64(text.as_bytes(), seeds.value(row).cast_unsigned()).cast_signed()
             })
             .collect::<Vec<i64>>()
             .into();

@@ -1,12 +1,39 @@
 //! Keys and hashes that anyone can recompute (semantics 2).
 
+mod durable;
 mod hash;
 mod spark_text;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use durable::{durable_version_key, member_fingerprint, row_fingerprint, spark_text_function};
 pub(crate) use hash::{key_hash, row_hash};
 pub(crate) use spark_text::spark_text;
 
+use crate::columns::{qualified, quoted};
+
 /// The seed of Spark's `xxhash64`.
 pub(crate) const SEED: i64 = 42;
+
+/// `prefix.a, prefix.b` as arguments of a hash function.
+pub(crate) fn arguments(prefix: &str, columns: &[String]) -> String {
+    columns.iter().map(|column| qualified(prefix, column)).collect::<Vec<_>>().join(", ")
+}
+
+/// The hash of some columns that tells rows of different typed values apart.
+pub(crate) fn hash_of(prefix: &str, columns: &[String]) -> String {
+    match columns {
+        [] => "CAST(0 AS BIGINT)".to_owned(),
+        columns => format!("row_hash({})", arguments(prefix, columns)),
+    }
+}
+
+/// The name of the function that makes the keys of a mini-dimension, by its surrogate key column.
+pub(crate) fn mini_key_function(surrogate_key: &str) -> String {
+    format!("mini_key_of_{surrogate_key}")
+}
+
+/// The key of a row's combination of `columns` in the mini-dimension with that surrogate key column.
+pub(crate) fn mini_key(surrogate_key: &str, prefix: &str, columns: &[String]) -> String {
+    format!("{}({SEED}, {})", quoted(&mini_key_function(surrogate_key)), arguments(prefix, columns))
+}

@@ -49,6 +49,10 @@ pub(crate) enum Arrival {
 pub(crate) struct Staged {
     pub(crate) rows: Spool,
     pub(crate) arrival: Arrival,
+    /// Whether members that the rows do not hold are gone (semantics 4.8).
+    pub(crate) closes_missing: bool,
+    /// Whether NULL is a key like any other: the attributes that a mini-dimension is keyed by may be NULL.
+    pub(crate) keys_may_be_null: bool,
     pub(crate) layout: Layout,
     /// Rows read of each source, in the order of the pipeline's sources.
     pub(crate) rows_read: Vec<u64>,
@@ -66,6 +70,8 @@ pub enum Approach {
     FirstLoad,
     /// The target has rows but no watermark.
     Reconcile,
+    /// All sources are read again, and the table is reconciled with them.
+    Refresh,
     /// Every changed row runs through the query.
     RowWise,
     /// The keys that changed rows can affect are recomputed.
@@ -82,6 +88,7 @@ impl fmt::Display for Approach {
             Self::Snapshot => "in full: every source is a snapshot",
             Self::FirstLoad => "in full: the first load",
             Self::Reconcile => "in full, with a diff: the table has rows but no watermark",
+            Self::Refresh => "in full, with a diff: a full refresh",
             Self::RowWise => "row by row: the query looks at one feed, one row at a time",
             Self::AffectedKeys => {
                 "for the affected keys: each change meets the whole other side of the joins"
@@ -90,6 +97,18 @@ impl fmt::Display for Approach {
             Self::Appends => "inserted rows only: the table is append-only",
         })
     }
+}
+
+/// Whether a batch reads its sources again from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refresh {
+    /// It goes on from the watermarks.
+    #[default]
+    Incremental,
+    /// It reads the sources whole and reconciles the table with them: published rows and keys stay.
+    Reconcile,
+    /// It reads the sources whole and replaces the table: the history that only the table knew is lost.
+    Rebuild,
 }
 
 /// What a batch stages from.
@@ -105,6 +124,8 @@ pub(crate) struct StageInput<'a> {
     pub(crate) has_rows: bool,
     /// Whether the configuration changed meaning, so that snapshots are processed again (semantics 9).
     pub(crate) reprocess: bool,
+    /// Whether everything is read again.
+    pub(crate) refresh: Refresh,
 }
 
 /// How a batch of this pipeline would get its rows.
@@ -117,8 +138,15 @@ pub(crate) async fn approach(input: &StageInput<'_>) -> Result<Approach, EngineE
 }
 
 fn decide(input: &StageInput<'_>, kind: QueryKind) -> Result<Approach, EngineError> {
+    match input.refresh {
+        Refresh::Reconcile if input.has_rows => return Ok(Approach::Refresh),
+        Refresh::Reconcile | Refresh::Rebuild if !is_append_only(input.pipeline) => {
+            return Ok(if input.pipeline.is_snapshot() { Approach::Snapshot } else { Approach::FirstLoad });
+        }
+        _ => {}
+    }
     let readings = input.sources.iter().map(PinnedSource::reading).collect::<Result<Vec<_>, _>>()?;
-    if matches!(&input.pipeline.kind, TableKind::Fact(fact) if fact.append_only) {
+    if is_append_only(input.pipeline) {
         return Ok(Approach::Appends);
     }
     if input.pipeline.is_snapshot() {
@@ -137,6 +165,10 @@ fn decide(input: &StageInput<'_>, kind: QueryKind) -> Result<Approach, EngineErr
         QueryKind::RowWise | QueryKind::Joining => Approach::AffectedKeys,
         QueryKind::Whole => Approach::WholeDiff,
     })
+}
+
+fn is_append_only(pipeline: &Pipeline) -> bool {
+    matches!(&pipeline.kind, TableKind::Fact(fact) if fact.append_only)
 }
 
 /// A merge key that only the broker finds cannot be followed through the query, and a delete does not tell it.
@@ -159,7 +191,9 @@ pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> 
     let counts: Vec<Arc<AtomicU64>> = input.sources.iter().map(|_| Arc::default()).collect();
     let step = Step { input, binder: &binder, layout: &layout, counts: &counts };
     let (rows, arrival) = match approach {
-        Approach::Snapshot | Approach::Reconcile => (step.whole(Moment::Clock).await?, Arrival::Snapshot),
+        Approach::Snapshot | Approach::Reconcile | Approach::Refresh => {
+            (step.whole(Moment::Clock).await?, Arrival::Snapshot)
+        }
         Approach::FirstLoad => (step.first_load(kind).await?, Arrival::Changes),
         Approach::RowWise => (step.row_wise().await?, Arrival::Changes),
         Approach::WholeDiff => (step.whole(Moment::LastCommit).await?, Arrival::RecomputedWhole),
@@ -167,11 +201,18 @@ pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> 
         Approach::Appends => (step.appends().await?, Arrival::Changes),
     };
     let rows_read = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+    let closes_missing = match (arrival, approach) {
+        // A feed would have told of every row that is gone.
+        (Arrival::Snapshot, Approach::Refresh) if !input.pipeline.is_snapshot() => true,
+        (Arrival::Snapshot, _) => input.pipeline.missing.close,
+        (Arrival::RecomputedWhole, _) => true,
+        (Arrival::Changes | Arrival::Recomputed, _) => false,
+    };
     let moment = match arrival {
         Arrival::RecomputedWhole => step.last_commit().await?,
         _ => input.clock.timestamp_micros(),
     };
-    Ok(Staged { rows, arrival, layout, rows_read, moment })
+    Ok(Staged { rows, arrival, closes_missing, keys_may_be_null: false, layout, rows_read, moment })
 }
 
 /// Which instant stands for the commit of rows that no single commit brought.

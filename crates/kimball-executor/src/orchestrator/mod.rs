@@ -1,5 +1,6 @@
 //! One pipeline, one batch: what is read, whether there is anything to do, and the steps of a load.
 
+mod companions;
 mod pins;
 mod settle;
 mod steps;
@@ -9,8 +10,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use kimball_config::{Pipeline, TableName, Target};
-use kimball_control::{ControlStore, Leases, Owner};
-use kimball_engine::{Batch, EngineRuntime};
+use kimball_control::{ControlStore, Leases, Owner, RepeatStore};
+use kimball_engine::{Batch, EngineRuntime, Refresh};
 use kimball_lake::{LakeTable, TableId, Warehouse};
 use tokio::sync::OnceCell;
 
@@ -25,10 +26,12 @@ use crate::settings::{OnBusy, Settings};
 pub(crate) struct RunContext {
     warehouse: Warehouse,
     control: ControlStore,
+    repeats: RepeatStore,
     leases: Leases,
     runtime: EngineRuntime,
     clock: DateTime<Utc>,
     on_busy: OnBusy,
+    refresh: Refresh,
     pins: Pins,
     /// Targets that had a RUNNING row when the run began to look.
     unsettled: OnceCell<BTreeSet<String>>,
@@ -54,10 +57,12 @@ impl RunContext {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self {
             control: ControlStore::new(&warehouse, &target.etl_schema)?,
+            repeats: RepeatStore::new(&warehouse, &target.etl_schema)?,
             leases: Leases::new(&warehouse, &target.etl_schema, Owner::this_process())?,
             runtime: EngineRuntime::new(settings.memory_limit(), threads)?,
             clock: run_time,
             on_busy: settings.on_busy(),
+            refresh: settings.refresh(),
             pins: Pins::new(warehouse.clone(), written),
             unsettled: OnceCell::new(),
             warehouse,
@@ -82,7 +87,9 @@ impl RunContext {
         }
         let prepared = self.prepare(pipeline).await?;
         let batch = self.batch(pipeline, &prepared, "");
-        let mode = if self.is_up_to_date(pipeline, &prepared, &batch).await? {
+        let mode = if self.refresh != Refresh::Incremental && prepared.target.is_some() {
+            PreviewMode::FullRefresh
+        } else if self.is_up_to_date(pipeline, &prepared, &batch).await? {
             PreviewMode::UpToDate
         } else if prepared.sources.iter().all(|source| source.watermark.is_none()) {
             PreviewMode::FirstLoad
@@ -143,7 +150,8 @@ impl RunContext {
             Some(target) => watermarks::config_fingerprint(target, pipeline).await?,
             None => None,
         };
-        let sources = self.pin_sources(pipeline, target.as_ref(), stored.is_some()).await?;
+        let companions = self.open_companions(pipeline).await?;
+        let sources = self.pin_sources(pipeline, target.as_ref(), &companions, stored.is_some()).await?;
         let dimensions = self.pins.dimensions(pipeline).await?;
         let config_changed = stored.is_some_and(|stored| stored != watermarks::fingerprint_of(pipeline));
         Ok(Prepared { target, sources, dimensions, config_changed })
@@ -158,6 +166,7 @@ impl RunContext {
             sources: &prepared.sources,
             dimensions: &prepared.dimensions,
             reprocess: prepared.config_changed,
+            refresh: self.refresh,
         }
     }
 
@@ -169,7 +178,9 @@ impl RunContext {
         batch: &Batch<'_>,
     ) -> Result<bool, PipelineError> {
         let Some(target) = &prepared.target else { return Ok(false) };
-        if prepared.config_changed || prepared.sources.iter().any(kimball_engine::PinnedSource::moved) {
+        if self.refresh != Refresh::Incremental
+            || prepared.config_changed
+            || prepared.sources.iter().any(kimball_engine::PinnedSource::moved) {
             return Ok(false);
         }
         if watermarks::config_fingerprint(target, pipeline).await?.is_none() {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kimball_config::{CdcStrategy, FileFormat, Pipeline, Source, SourceLocation, TableKind, TableName};
-use kimball_engine::{PinnedRows, PinnedSource};
+use kimball_engine::{PinnedRows, PinnedSource, Refresh};
 use kimball_lake::{FileSource, LakeError, LakeTable, Warehouse};
 use tokio::sync::Mutex;
 
@@ -113,13 +113,18 @@ impl RunContext {
         &self,
         pipeline: &Pipeline,
         target: Option<&LakeTable>,
+        companions: &[Option<LakeTable>],
         is_ours: bool,
     ) -> Result<Vec<PinnedSource>, PipelineError> {
         let mut sources = Vec::with_capacity(pipeline.sources.len());
         for source in &pipeline.sources {
             let rows = self.pins.rows(source).await?;
             let watermark = match target {
-                Some(target) if is_ours => watermarks::watermark_of(target, pipeline, source).await?,
+                _ if self.refresh != Refresh::Incremental => None,
+                Some(target) if is_ours => {
+                    let own = watermarks::watermark_of(target, pipeline, source).await?;
+                    watermarks::least(own, companions, pipeline, source).await?
+                }
                 Some(_) if source.strategy != CdcStrategy::Full => {
                     self.last_success(pipeline, source).await?
                 }

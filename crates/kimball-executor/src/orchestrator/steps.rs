@@ -4,18 +4,23 @@
 //! 2. What a dead process left is settled, so that the control table never shows two open batches.
 //! 3. A RUNNING row is written for every source, so that a death from here on can be seen.
 //! 4. The table is made, if there is none; empty and without watermarks it means nothing yet.
-//! 5. Data files are written; no version refers to them.
-//! 6. One commit makes rows, removals, watermarks and lease epoch visible. This is the batch.
-//! 7. The control rows are ended. If this is lost, the next run finds the commit in the log.
-//! 8. The lease is given back.
+//! 5. Data files are written; no version refers to them. Every check of the rows has been made now.
+//! 6. Mini-dimensions are committed, so that no row ever holds a key that points nowhere, and repeats are
+//!    remembered. Both are sets that only grow: a batch that dies here writes the same again.
+//! 7. One commit makes rows, removals, watermarks and lease epoch visible. This is the batch.
+//! 8. The history table of type 4 is committed, whose rows hold keys of the dimension. Its log has watermarks of
+//!    its own; if this is lost, they hold the next run back to the changes that it lacks.
+//! 9. The control rows are ended. If this is lost, the next run finds the commit in the log.
+//! 10. The lease is given back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use arrow::datatypes::Schema;
 use kimball_config::Pipeline;
 use kimball_control::{BatchEnd, BatchStart, Lease, LeaseAttempt, RunningBatch, SourceProgress, Transition};
-use kimball_engine::{Batch, ChangeSet, StagedBatch};
-use kimball_lake::{Commit, CommitOutcome, LakeTable, NewTable};
+use kimball_engine::{Batch, ChangeSet, MergeTarget, Refresh, StagedBatch};
+use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, NewTable};
 use kimball_retry::{Classify, FaultKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -41,7 +46,7 @@ struct Loaded {
 }
 
 impl RunContext {
-    /// Steps 1 and 8 around all others, with a sign of life in between.
+    /// Steps 1 and 10 around all others, with a sign of life in between.
     pub(super) async fn load_under_lease(&self, pipeline: &Pipeline) -> Result<PipelineLoad, PipelineError> {
         let lease = self.take_lease(pipeline).await?;
         let (epoch, inherited) = (lease.epoch(), lease.is_inherited());
@@ -149,7 +154,7 @@ impl RunContext {
         Ok(self.control.begin(start).await?)
     }
 
-    /// Steps 4 to 6, again from the staged rows on when somebody else committed to the table.
+    /// Steps 4 to 8, again from the staged rows on when somebody else committed to the table.
     async fn compute_and_commit(
         &self,
         batch: &Batch<'_>,
@@ -160,33 +165,25 @@ impl RunContext {
         let mut target = prepared.target.clone();
         for _ in 0..RECOMPUTATIONS {
             let staged = batch.stage(target.as_ref()).await?;
-            let mut transactions = watermarks::transactions(pipeline, batch.sources);
             let table = match target {
                 Some(table) => table,
-                None => self.create(pipeline, &staged).await?,
+                None => self.create(pipeline, staged.table_schema()).await?,
             };
             let live = table.live_rows().await?;
-            if live.is_empty() {
-                let hashed = staged.hashdiff_fingerprint();
-                transactions.extend(hashed.map(|hashed| (watermarks::hashdiff_id(pipeline), hashed)));
-            }
-            let stored_hashdiff = table.transaction(&watermarks::hashdiff_id(pipeline)).await?;
-            let (mut change, mut warnings) = batch.merge(&staged, &table, &live, stored_hashdiff).await?;
-            if prepared.config_changed && prepared.sources.iter().any(kimball_engine::PinnedSource::is_feed) {
-                warnings.push(
-                    "the configuration changed meaning since the last load: rows loaded before keep their old \
-                     meaning until a run with --full-refresh"
-                        .to_owned(),
-                );
-            }
+            let (mut change, warnings) = self.merge(batch, &staged, &table, &live).await?;
+            self.write_mini_dimensions(batch, &staged, epoch).await?;
+            self.repeats.remember(&pipeline.table.to_string(), &change.repeats).await?;
             let commit = Commit {
                 files: std::mem::take(&mut change.files),
                 removals: std::mem::take(&mut change.removals),
-                transactions,
+                transactions: self.transactions(batch, &staged, &live, &change),
                 lease: Some(epoch),
                 user_metadata: batch_metadata(batch.batch_id),
+                alteration: table.alteration(staged.table_schema(), &new_table(pipeline))?,
             };
             if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {
+                self.write_field_history(batch, &staged, &table.refreshed().await?, epoch).await?;
+                let warnings = warnings.into_iter().chain(stale_configuration(prepared, self.refresh)).collect();
                 return Ok(Loaded { rows_read: staged.rows_read().to_vec(), change, warnings });
             }
             target = Some(table.refreshed().await?);
@@ -196,18 +193,49 @@ impl RunContext {
         Err(PipelineError::failed(FaultKind::Conflict, &pipeline.table, message))
     }
 
-    async fn create(&self, pipeline: &Pipeline, staged: &StagedBatch) -> Result<LakeTable, PipelineError> {
-        let properties = BTreeMap::from([
-            ("delta.enableChangeDataFeed".to_owned(), "true".to_owned()),
-            ("delta.enableDeletionVectors".to_owned(), "true".to_owned()),
-        ]);
-        let new = NewTable {
-            partition_by: Vec::new(),
-            properties,
-            description: pipeline.description.clone(),
-            column_descriptions: pipeline.column_descriptions.clone(),
+    async fn merge(
+        &self,
+        batch: &Batch<'_>,
+        staged: &StagedBatch,
+        table: &LakeTable,
+        live: &LiveRows,
+    ) -> Result<(ChangeSet, Vec<String>), PipelineError> {
+        let pipeline = batch.pipeline;
+        let repeats = if pipeline.is_history() { self.repeats.open().await? } else { None };
+        let target = MergeTarget {
+            table,
+            live,
+            hashdiff: table.transaction(&watermarks::hashdiff_id(pipeline)).await?,
+            sequence: table.transaction(&watermarks::sequence_id(pipeline)).await?,
+            repeats: repeats.as_ref(),
         };
-        Ok(self.warehouse.create(&table_id(&pipeline.table)?, staged.table_schema(), &new).await?)
+        Ok(batch.merge(staged, target).await?)
+    }
+
+    fn transactions(
+        &self,
+        batch: &Batch<'_>,
+        staged: &StagedBatch,
+        live: &LiveRows,
+        change: &ChangeSet,
+    ) -> Vec<(String, i64)> {
+        let pipeline = batch.pipeline;
+        let mut all = watermarks::transactions(pipeline, batch.sources);
+        // All rows of the table are then hashed alike.
+        if live.is_empty() || staged.rewrites_table() || self.refresh == Refresh::Rebuild {
+            let hashed = staged.hashdiff_fingerprint();
+            all.extend(hashed.map(|hashed| (watermarks::hashdiff_id(pipeline), hashed)));
+        }
+        all.extend(change.sequence.map(|mark| (watermarks::sequence_id(pipeline), mark)));
+        all
+    }
+
+    pub(super) async fn create(
+        &self,
+        pipeline: &Pipeline,
+        columns: &Schema,
+    ) -> Result<LakeTable, PipelineError> {
+        Ok(self.warehouse.create(&table_id(&pipeline.table)?, columns, &new_table(pipeline)).await?)
     }
 
     /// Removes a table that this batch made and could not fill: a refused first batch leaves nothing.
@@ -278,4 +306,29 @@ impl RunContext {
             tracing::warn!(table = %pipeline.table, error = %lost, "the control row could not be ended");
         }
     }
+}
+
+/// What the table of a pipeline is made with.
+fn new_table(pipeline: &Pipeline) -> NewTable {
+    NewTable {
+        partition_by: Vec::new(),
+        properties: BTreeMap::from([
+            ("delta.enableChangeDataFeed".to_owned(), "true".to_owned()),
+            ("delta.enableDeletionVectors".to_owned(), "true".to_owned()),
+        ]),
+        description: pipeline.description.clone(),
+        column_descriptions: pipeline.column_descriptions.clone(),
+    }
+}
+
+/// What to tell when feeds go on under a configuration that changed meaning (semantics 9).
+fn stale_configuration(prepared: &Prepared, refresh: Refresh) -> Option<String> {
+    let goes_on = prepared.config_changed
+        && refresh == Refresh::Incremental
+        && prepared.sources.iter().any(kimball_engine::PinnedSource::is_feed);
+    goes_on.then(|| {
+        "the configuration changed meaning since the last load: rows loaded before keep their old meaning until a \
+         run with --full-refresh"
+            .to_owned()
+    })
 }

@@ -69,6 +69,30 @@ pub(super) async fn watermark_of(
     Err(PipelineError::failed(FaultKind::Config, &pipeline.table, message))
 }
 
+/// The version up to which a source was read for all tables of a pipeline: a companion that a crash left behind
+/// holds it back, and one that does not exist yet has read nothing.
+pub(super) async fn least(
+    own: Option<i64>,
+    companions: &[Option<LakeTable>],
+    pipeline: &Pipeline,
+    source: &Source,
+) -> Result<Option<i64>, PipelineError> {
+    let mut least = own;
+    for companion in companions {
+        let read = match companion {
+            Some(companion) => companion.transaction(&watermark_id(pipeline, &source.alias)).await?,
+            None => None,
+        };
+        least = least.min(read);
+    }
+    Ok(least)
+}
+
+/// The transaction with the high-water mark of `sequence` keys.
+pub(super) fn sequence_id(pipeline: &Pipeline) -> String {
+    format!("{}#sequence", pipeline.table)
+}
+
 /// The transactions that a batch commits with its rows.
 pub(super) fn transactions(pipeline: &Pipeline, sources: &[PinnedSource]) -> Vec<(String, i64)> {
     let mut all = Vec::with_capacity(sources.len() * 2 + 1);

@@ -240,6 +240,90 @@ fn every_writer_conflict_and_every_cycle_is_reported_at_once() {
     );
 }
 
+/// A type 4 dimension with a history table and a mini-dimension.
+fn customers() -> Pipeline {
+    dimension("gold.customers").with_history("gold.customer_history").with_mini("gold.segments")
+}
+
+#[test]
+fn a_companion_that_is_needed_puts_the_pipeline_that_writes_it_first() {
+    let plan = Plan::of(&[
+        dimension("gold.a").reads("gold.customer_history"),
+        fact("gold.b").references("segment_sk", "gold.segments"),
+        dimension("gold.c").depends_on("main.gold.segments"),
+        customers(),
+    ])
+    .unwrap();
+    assert_eq!(wave_tables(&plan), [vec!["gold.customers"], vec!["gold.a", "gold.b", "gold.c"]]);
+    let place = |table| plan.place_of(&name(table)).unwrap().to_string();
+    assert_eq!(place("gold.a"), "wave 2: after gold.customers (source gold.customer_history)");
+    assert_eq!(place("gold.b"), "wave 2: after gold.customers (foreign key segment_sk to gold.segments)");
+    assert_eq!(place("gold.c"), "wave 2: after gold.customers (depends_on main.gold.segments)");
+    assert_eq!(plan.external(), []);
+    assert_eq!(plan.downstream_of(&name("gold.customers")), names(&["gold.a", "gold.b", "gold.c"]));
+}
+
+#[test]
+fn a_pipeline_needed_by_several_of_its_tables_is_one_dependency() {
+    let sales = fact("gold.sales")
+        .references("customer_sk", "gold.customers")
+        .references("segment_sk", "gold.segments")
+        .depends_on("gold.segments");
+    let plan = Plan::of(&[sales, customers()]).unwrap();
+    assert_eq!(
+        plan.place_of(&name("gold.sales")).unwrap().to_string(),
+        "wave 2: after gold.customers (foreign key customer_sk, foreign key segment_sk to gold.segments, \
+         depends_on gold.segments)"
+    );
+    assert_eq!(plan.dependencies_of(&name("gold.sales")).len(), 1);
+    assert_eq!(plan.warnings(), []);
+}
+
+#[test]
+fn a_companion_that_depends_on_does_not_name_is_a_warning() {
+    let sales = fact("gold.sales").references("segment_sk", "gold.segments");
+    let plan = Plan::of(&[sales, customers()]).unwrap();
+    let warnings: Vec<_> = plan.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "gold.sales needs gold.customers (foreign key segment_sk to gold.segments), which its depends_on does \
+          not name"
+        ]
+    );
+}
+
+#[test]
+fn a_companion_closes_a_cycle_as_an_own_table_does() {
+    assert_eq!(
+        problems(&[customers().reads("gold.customer_history")]),
+        [
+            "cycle: gold.customers → gold.customers; gold.customers needs itself (source gold.customer_history)"
+        ]
+    );
+    assert_eq!(
+        problems(&[customers().reads("gold.bands"), dimension("gold.bands").depends_on("gold.segments")]),
+        ["cycle: gold.bands → gold.customers → gold.bands; gold.bands needs gold.customers (depends_on \
+          gold.segments), gold.customers needs gold.bands (source)"]
+    );
+}
+
+#[test]
+fn two_writers_of_a_companion_are_a_problem_whoever_owns_it() {
+    let pipelines = [
+        customers().in_file("c.yml"),
+        dimension("gold.members").with_mini("main.gold.segments").in_file("b.yml"),
+        dimension("gold.customer_history").in_file("a.yml"),
+    ];
+    let expected = [
+        "gold.customer_history is written by 2 pipelines: a.yml and c.yml; a table has one writer",
+        "main.gold.segments is written by 2 pipelines: b.yml and c.yml; a table has one writer",
+    ];
+    assert_eq!(problems(&pipelines), expected);
+    let [first, second, third] = pipelines;
+    assert_eq!(problems(&[third, first, second]), expected);
+}
+
 /// A chain of half of them, the other half fanned out behind its end, each of those with ten foreign keys.
 fn chain_and_fan(pipelines: usize) -> Vec<Pipeline> {
     let half = pipelines / 2;

@@ -3,12 +3,8 @@ use super::*;
 #[test]
 fn keys_of_later_issues_are_refused_at_their_place() {
     for (more, key) in [
-        ("schema_evolution: true", "schema_evolution"),
         ("optimize_after_merge: yes", "optimize_after_merge"),
         ("cluster_by: [a]", "cluster_by"),
-        ("surrogate_key_strategy: sequence", "surrogate_key_strategy: sequence"),
-        ("surrogate_key_strategy: identity", "surrogate_key_strategy: sequence"),
-        ("mini_dimensions: [{table: g.m, surrogate_key: k, columns: [a]}]", "mini_dimensions"),
         ("tests: [{column: a, tests: [unique]}]", "tests"),
         ("pii: {columns: [{column: a, strategy: drop}]}", "pii"),
         ("observability: {event_table: x}", "observability"),
@@ -25,19 +21,12 @@ fn keys_of_later_issues_are_refused_at_their_place() {
     ] {
         assert_eq!(read(&fact(more)).problems, [format!("5: `{key}` is not supported yet")], "{more}");
     }
-    for (more, key) in [
-        ("preserve_all_changes: false", "preserve_all_changes: false"),
-        ("delete_effective: row", "delete_effective: row"),
-    ] {
-        assert_eq!(read(&history(more)).problems, [format!("8: `{key}` is not supported yet")], "{more}");
-    }
 }
 
 #[test]
 fn the_same_keys_are_fine_when_they_say_what_happens_anyway() {
-    let harmless = "schema_evolution: false\noptimize_after_merge: no\ncluster_by: []\nsurrogate_key_strategy: hash\n\
-                    mini_dimensions: []\ntests: []\npii: {columns: []}\nobservability: {enabled: false, write_failure: warn}\n\
-                    preserve_all_changes: true\ndelete_effective: commit";
+    let harmless = "optimize_after_merge: no\ncluster_by: []\nmini_dimensions: []\ntests: []\npii: {columns: []}\n\
+                    observability: {enabled: false, write_failure: warn}";
     assert_eq!(messages(&dimension(harmless)), Vec::<String>::new());
     assert_eq!(
         messages(&fact("partition_by: []\nreplace_partitions: false\njunk_dimensions: []")),

@@ -1,0 +1,110 @@
+use super::*;
+
+fn fingerprint(text: &str) -> u64 {
+    let (_folder, request) = project(&[("kimball.targets.yml", TARGETS), ("configs/a.yml", text)]);
+    let outcome = load_project(&request);
+    let problems = shown(&outcome);
+    outcome.project.unwrap_or_else(|| panic!("{problems:?}")).pipelines[0].fingerprint
+}
+
+/// A dimension of a type, with more lines.
+fn typed(number: u8, more: &str) -> String {
+    let durable = if number == 7 { ", durable_key: member_key" } else { "" };
+    format!(
+        "table_name: gold.dim\ntable_type: dimension\nscd_type: {number}\n\
+         keys: {{surrogate_key: sk, natural_keys: [id]{durable}}}\nsources: [{{name: silver.t}}]\n{more}\n"
+    )
+}
+
+#[test]
+fn the_fingerprint_follows_the_meaning_and_not_the_form() {
+    for text in [DIM_CUSTOMER, DIM_DATE, FACT_SALES] {
+        let first = fingerprint(text);
+        assert!(first > 0 && i64::try_from(first).is_ok());
+        assert_eq!(
+            fingerprint(
+                &format!("# a comment\n{text}\n\ntable_description: words\n")
+                    .replace("table_description: >\n  One row a day.\n", "")
+            ),
+            first
+        );
+    }
+    let customer = fingerprint(DIM_CUSTOMER);
+    let reordered = DIM_CUSTOMER
+        .replace("    c.customer_id,\n    c.first_name,", "    c.customer_id, c.first_name, -- both\n");
+    assert_eq!(fingerprint(&reordered), customer);
+    for (from, to) in [
+        ("[customer_id]", "[customer_no]"),
+        ("effective_at: updated_at", "effective_at: changed_at"),
+        ("c.first_name,\n", "upper(c.first_name) AS first_name,\n"),
+        ("cdc_strategy: cdf", "cdc_strategy: full"),
+        ("first_name, last_name", "last_name"),
+        ("-1: \"Unknown\"", "-1: \"Nobody\""),
+        (".dim_customer", ".dim_client"),
+    ] {
+        assert_ne!(fingerprint(&DIM_CUSTOMER.replace(from, to)), customer, "{from}");
+    }
+}
+
+/// Loaded tables remember these numbers: another one makes the next load process `full` sources again.
+#[test]
+fn the_fingerprints_of_types_1_and_2_and_of_facts_stay_what_they_were() {
+    assert_eq!(fingerprint(DIM_CUSTOMER), 4_916_483_788_492_732_492);
+    let all = DIM_CUSTOMER.replace("[first_name, last_name, email, address]", "['*']");
+    assert_eq!(fingerprint(&all), 2_300_082_697_389_378_124);
+    assert_eq!(fingerprint(DIM_PRODUCT), 1_389_647_741_727_275_528);
+    assert_eq!(fingerprint(DIM_DATE), 8_476_970_502_778_208_986);
+    assert_eq!(fingerprint(FACT_SALES), 1_911_081_963_564_898_825);
+    assert_eq!(fingerprint(FACT_INVENTORY), 5_710_202_894_730_598_826);
+}
+
+#[test]
+fn a_default_that_is_spelled_out_changes_no_fingerprint() {
+    let spelled = format!(
+        "{DIM_CUSTOMER}preserve_all_changes: true\ndelete_effective: commit\nremember_repeats: true\n\
+         schema_evolution: false\nmini_dimensions: []\n"
+    );
+    assert_eq!(fingerprint(&spelled), fingerprint(DIM_CUSTOMER));
+}
+
+#[test]
+fn the_fingerprint_leaves_out_what_changes_no_row() {
+    let customer = fingerprint(DIM_CUSTOMER);
+    for more in ["remember_repeats: false", "schema_evolution: true"] {
+        assert_eq!(fingerprint(&format!("{DIM_CUSTOMER}{more}\n")), customer, "{more}");
+    }
+}
+
+#[test]
+fn every_setting_of_a_dimension_that_changes_rows_changes_the_fingerprint() {
+    let tracked = "track_history_columns: ['*']";
+    let history = format!("effective_at: e\n{tracked}");
+    let mini = "mini_dimensions: [{table: gold.m, surrogate_key: m_sk, columns: [a, b]}]";
+    let texts = [
+        typed(0, ""),
+        typed(1, ""),
+        typed(1, "surrogate_key_strategy: sequence"),
+        typed(1, mini),
+        typed(1, &mini.replace("gold.m,", "gold.n,")),
+        typed(1, &mini.replace("m_sk", "n_sk")),
+        typed(1, &mini.replace("[a, b]", "[a]")),
+        typed(2, &history),
+        typed(2, &format!("{history}\npreserve_all_changes: false")),
+        typed(2, &format!("{history}\ndelete_effective: row")),
+        typed(3, "previous_columns: {city: old_city}"),
+        typed(3, "previous_columns: {city: older_city}"),
+        typed(4, mini),
+        typed(4, "history_table: gold.h"),
+        typed(4, "history_table: gold.i"),
+        typed(4, "history_table: gold.h\neffective_at: e"),
+        typed(4, "history_table: gold.h\ntrack_history_columns: [a]"),
+        typed(5, mini),
+        typed(6, &format!("{tracked}\ncurrent_value_columns: [a]")),
+        typed(6, &format!("{history}\ncurrent_value_columns: [a]")),
+        typed(6, &format!("{history}\ncurrent_value_columns: [a, b]")),
+        typed(7, &history),
+        typed(7, &history).replace("member_key", "other_key"),
+    ];
+    let distinct: std::collections::BTreeSet<u64> = texts.iter().map(|text| fingerprint(text)).collect();
+    assert_eq!(distinct.len(), texts.len());
+}

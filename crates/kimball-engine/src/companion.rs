@@ -1,0 +1,122 @@
+//! Tables that a dimension writes besides its own: mini-dimensions before it, as their keys stand on its rows,
+//! and the history table of type 4 after it, as its rows hold keys of the dimension.
+
+use kimball_config::{
+    Dimension, FieldHistory, KeyStrategy, MiniDimension, MissingRows, NullPolicy, Pipeline, Scd, TableKind,
+};
+use kimball_lake::{LakeTable, LiveRows};
+
+use crate::columns::{OP, TIME, VERSION, instant_sql, listed};
+use crate::dimension::{FieldHistoryMerge, field_history_schema};
+use crate::layout::Layout;
+use crate::merge::{ChangeSet, Collector};
+use crate::session::query;
+use crate::stage::{Arrival, Numbering, Spool, Staged};
+use crate::{Batch, EngineError, StagedBatch};
+
+impl Batch<'_> {
+    /// A mini-dimension as a pipeline of its own: one of type 1 whose natural key are its columns.
+    pub fn mini_pipeline(&self, mini: &MiniDimension) -> Option<Pipeline> {
+        let TableKind::Dimension(dimension) = &self.pipeline.kind else { return None };
+        let own = |column: &String| mini.columns.contains(column);
+        let default_rows = dimension.default_rows.iter().filter(|(column, _)| own(column));
+        let kind = TableKind::Dimension(Dimension {
+            scd: Scd::Type1,
+            surrogate_key: mini.surrogate_key.clone(),
+            key_strategy: KeyStrategy::Hash,
+            natural_keys: mini.columns.clone(),
+            mini_dimensions: Vec::new(),
+            default_rows: default_rows.map(|(column, value)| (column.clone(), value.clone())).collect(),
+            member_labels: dimension.member_labels.clone(),
+        });
+        Some(Pipeline {
+            table: mini.table.clone(),
+            kind,
+            // Combinations stay, whoever has them.
+            missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
+            null_policy: NullPolicy::Legacy,
+            description: None,
+            ..self.pipeline.clone()
+        })
+    }
+
+    /// The combinations among staged rows, ready to be merged into the mini-dimension `pipeline`.
+    ///
+    /// # Errors
+    /// [`EngineError::SchemaMismatch`] when they do not fit the table.
+    pub async fn stage_mini(
+        &self,
+        pipeline: &Pipeline,
+        staged: &StagedBatch,
+        table: Option<&LakeTable>,
+    ) -> Result<StagedBatch, EngineError> {
+        let TableKind::Dimension(mini) = &pipeline.kind else {
+            return Err(EngineError::Config("internal: a mini-dimension is a dimension".to_owned()));
+        };
+        let session = self.runtime.session(self.clock);
+        staged.staged.rows.register(&session, "staged").await?;
+        let columns = listed("", &mini.natural_keys);
+        let distinct = format!(
+            "SELECT {columns}, CAST(1 AS BIGINT) AS {OP}, CAST(0 AS BIGINT) AS {VERSION}, {} AS {TIME} \
+             FROM (SELECT DISTINCT {columns} FROM staged WHERE {OP} = 1)",
+            instant_sql(self.clock.timestamp_micros())
+        );
+        let stream = query(&session, &distinct).await?.execute_stream().await?;
+        let rows = Spool::fill(stream, Numbering::Numbered).await?;
+        let fields = staged.staged.layout.output.iter().filter(|field| mini.natural_keys.contains(field.name()));
+        let output = arrow::datatypes::Schema::new(fields.cloned().collect::<Vec<_>>());
+        let existing = table.map(LakeTable::schema).transpose()?;
+        let layout = Layout::of(pipeline, &output, existing.as_deref())?;
+        let staged = Staged {
+            rows,
+            arrival: Arrival::Changes,
+            closes_missing: false,
+            keys_may_be_null: true,
+            layout,
+            rows_read: Vec::new(),
+            moment: self.clock.timestamp_micros(),
+        };
+        Ok(StagedBatch { staged })
+    }
+
+    /// The columns of the history table of a type 4 dimension; `None` for other pipelines.
+    pub fn field_history_schema(&self) -> Option<arrow::datatypes::SchemaRef> {
+        match &self.pipeline.kind {
+            TableKind::Dimension(dimension) => Some(field_history_schema(&dimension.surrogate_key)),
+            TableKind::Fact(_) => None,
+        }
+    }
+
+    /// Merges staged rows into the history table of a type 4 dimension, whose own rows, `members`, hold them
+    /// already.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub async fn merge_field_history(
+        &self,
+        settings: &FieldHistory,
+        staged: &StagedBatch,
+        members: &LakeTable,
+        table: &LakeTable,
+        live: &LiveRows,
+    ) -> Result<ChangeSet, EngineError> {
+        let TableKind::Dimension(dimension) = &self.pipeline.kind else {
+            return Err(EngineError::Config("internal: a fact has no history table".to_owned()));
+        };
+        let session = self.runtime.session(self.clock);
+        staged.staged.rows.register(&session, "staged").await?;
+        let mut collector = Collector::new(table, &field_history_schema(&dimension.surrogate_key), &[])?;
+        let merge = FieldHistoryMerge {
+            session: &session,
+            pipeline: self.pipeline,
+            dimension,
+            settings,
+            staged: &staged.staged,
+            members,
+            live,
+            clock: instant_sql(self.clock.timestamp_micros()),
+        };
+        merge.run(&mut collector).await?;
+        collector.finish().await
+    }
+}

@@ -1,0 +1,124 @@
+//! The versions that the touched members have, as far as the batch can change them.
+
+use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
+
+use super::{INSTANT, VersionMerge};
+use crate::EngineError;
+use crate::columns::{self as name, VALID_FROM, equal_keys, listed, qualified};
+use crate::keys::hash_of;
+use crate::layout::Role;
+use crate::merge::addresses;
+use crate::session::query;
+use crate::stage::Arrival;
+
+impl VersionMerge<'_> {
+    /// `chain`: versions of the touched members with whether each belongs to the present life.
+    ///
+    /// Rows are found by their keys alone, and only those found are read further. In the common case, where
+    /// all changes of a member come after the start of its open version, that version is all that is read of it;
+    /// a late change, a return and type 6 need the whole chain.
+    pub(super) async fn register_chain(&self) -> Result<(), EngineError> {
+        let target = &self.merge.target;
+        if !self.merge.has_rows {
+            target.register("versions", target.live.none()).await?;
+            self.register("chain", &self.chain()).await?;
+            return Ok(());
+        }
+        let found = format!(
+            "SELECT {}, {} AS __open, x.{FILE_COLUMN}, x.{ROW_COLUMN} \
+             FROM (SELECT * FROM target WHERE {}) x JOIN touched s ON {}",
+            listed("x", self.merge.keys()),
+            self.is_open("x."),
+            self.merge.loaded(),
+            equal_keys("x", "s", self.merge.keys())
+        );
+        self.register("found", &found).await?;
+        let addressed = |condition: &str| {
+            format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM found {condition}")
+        };
+        let chosen = if self.needs_whole_chains() {
+            addresses(query(self.merge.session, &addressed("")).await?).await?
+        } else {
+            let open = addresses(query(self.merge.session, &addressed("WHERE __open")).await?).await?;
+            target.register("heads", target.live.at(open)).await?;
+            self.register("deep", &self.deep()).await?;
+            let needed = format!(
+                "SELECT f.{FILE_COLUMN}, f.{ROW_COLUMN} FROM found f LEFT JOIN (SELECT *, true AS __is_deep FROM deep) d \
+                 ON {} WHERE f.__open OR coalesce(d.__is_deep, false)",
+                equal_keys("f", "d", self.merge.keys())
+            );
+            addresses(query(self.merge.session, &needed).await?).await?
+        };
+        target.register("versions", target.live.at(chosen)).await?;
+        self.register("chain", &self.chain()).await?;
+        Ok(())
+    }
+
+    /// The newest values stand on every row of a member.
+    fn needs_whole_chains(&self) -> bool {
+        self.merge.staged.layout.computed.iter().any(|new| matches!(new.role, Role::Current(_)))
+    }
+
+    /// Members that more than their open version has to be read of.
+    fn deep(&self) -> String {
+        let keys = &self.keys;
+        let heads = format!("SELECT {keys}, min({VALID_FROM}) AS __from, count(*) AS __heads FROM heads GROUP BY {keys}");
+        let first = match self.arrival() {
+            Arrival::Changes => format!(
+                "SELECT {keys}, min(__at) AS __at FROM (SELECT {keys}, __e AS __at FROM up UNION ALL \
+                 SELECT {keys}, __t AS __at FROM gone) GROUP BY {keys}"
+            ),
+            // What speaks of the present only ever meets the open version.
+            _ => format!("SELECT {keys}, arrow_cast(NULL, {INSTANT}) AS __at FROM touched"),
+        };
+        format!(
+            "SELECT {} FROM ({first}) c LEFT JOIN ({heads}) h ON {} \
+             WHERE h.__heads IS NULL OR h.__heads > 1 OR c.__at <= h.__from",
+            listed("c", self.merge.keys()),
+            equal_keys("c", "h", self.merge.keys())
+        )
+    }
+
+    /// The present life is the contiguous run of versions without a delete that the open row ends.
+    fn chain(&self) -> String {
+        let keys = &self.keys;
+        let current: Vec<String> = self.current_columns().into_iter().map(|(column, _)| column).collect();
+        let versions = format!(
+            "SELECT {}, x.{} AS __sk, x.{vf} AS __vf, x.{vt} AS __vt, coalesce(x.{is_current}, false) AS __was_current, \
+             {open} AS __cur, coalesce(x.{deleted}, false) AS __del, coalesce({instant}, x.{vf}) AS __e, {th} AS __th, \
+             {uh} AS __uh, {ch} AS __ch, x.{FILE_COLUMN} AS __f, x.{ROW_COLUMN} AS __r FROM versions x",
+            listed("x", self.merge.keys()),
+            self.merge.surrogate_key(),
+            vf = VALID_FROM,
+            vt = name::VALID_TO,
+            is_current = name::IS_CURRENT,
+            deleted = name::IS_DELETED,
+            open = self.is_open("x."),
+            instant = match self.effective_at {
+                Some(_) => self.instant("x"),
+                None => format!("x.{VALID_FROM}"),
+            },
+            th = match self.merge.hashdiff_holds {
+                true => qualified("x", name::HASHDIFF),
+                false => self.tracked_hash("x"),
+            },
+            uh = self.untracked_hash("x"),
+            ch = hash_of("x", &current),
+        );
+        // A version begins a life where the one before does not reach it, or where a delete ended.
+        let breaks = format!(
+            "SELECT *, CASE WHEN __del THEN 0 WHEN (lag(__vt) OVER (PARTITION BY {keys}, __del ORDER BY __vf) IS DISTINCT FROM __vf) \
+             OR max(CASE WHEN __del AND __vt > __vf THEN __vt END) OVER (PARTITION BY {keys} ORDER BY __vf, __vt \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) = __vf THEN 1 ELSE 0 END AS __starts FROM ({versions})"
+        );
+        let lives = format!(
+            "SELECT *, sum(__starts) OVER (PARTITION BY {keys}, __del ORDER BY __vf \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS __nth FROM ({breaks})"
+        );
+        format!(
+            "SELECT *, NOT __del AND __nth = max(__nth) OVER (PARTITION BY {keys}, __del) \
+             AND max(CASE WHEN __cur THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) = 1 AS __present \
+             FROM ({lives})"
+        )
+    }
+}

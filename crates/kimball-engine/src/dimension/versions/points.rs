@@ -1,0 +1,143 @@
+//! From changes and versions to points in time, and from points to what becomes of each row.
+
+use super::{INSTANT, VersionMerge};
+use crate::columns::{ACTION, BEYOND, OPEN_END, action, equal_keys, listed};
+use crate::stage::Arrival;
+
+impl VersionMerge<'_> {
+    /// The changes of the batch with the earliest instant that each may reach back to, `__floor`.
+    fn floored(&self) -> String {
+        let keys = &self.keys;
+        let members = format!(
+            "SELECT {keys}, bool_or(__present) AS __open, min(CASE WHEN __present THEN __vf END) AS __life_start, \
+             max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, \
+             max(CASE WHEN __del AND __vt > __vf THEN __vt END) AS __last_delete FROM chain GROUP BY {keys}"
+        );
+        // What is known of a life when it begins: its first change, and the deletes before it.
+        let begun = format!(
+            "SELECT *, first_value(__e) OVER first AS __e0, first_value(__t) OVER first AS __t0, \
+             min(CASE WHEN __op = 1 THEN __life END) OVER (PARTITION BY {keys}) AS __first_life, \
+             max(CASE WHEN __op = 0 THEN __t END) OVER (PARTITION BY {keys} ORDER BY __life \
+             RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS __deleted_at FROM lives \
+             WINDOW first AS (PARTITION BY {keys}, __life, __op ORDER BY __v, __e)"
+        );
+        let floor = format!(
+            "CASE WHEN c.__life = 0 AND coalesce(m.__open, false) THEN {} \
+             WHEN m.__had_delete IS NOT NULL OR c.__first_life < c.__life \
+             THEN greatest(c.__e0, c.__t0, c.__deleted_at, m.__last_delete) END",
+            match self.arrival() {
+                Arrival::Changes => "CASE WHEN m.__had_delete THEN m.__life_start END",
+                _ => "m.__cur_from",
+            }
+        );
+        format!(
+            "SELECT {}, c.__life, c.__v, c.__e, c.__id, c.__t, c.__th, c.__uh, coalesce(m.__open, false) AS __open, m.__cur_from, \
+             {floor} AS __floor FROM ({begun}) c LEFT JOIN ({members}) m ON {} WHERE c.__op = 1",
+            listed("c", self.merge.keys()),
+            equal_keys("c", "m", self.merge.keys())
+        )
+    }
+
+    /// Changes, versions and remembered repeats as points in time, a row a point: the newest change at it, the
+    /// version that starts there already (`__sk`, `__f`, `__r`, `__old_…`), and the row that holds the point's
+    /// attributes where no change does (`__cf`, `__cr`).
+    pub(super) fn points(&self) -> String {
+        let keys = &self.keys;
+        // A recomputed row whose effective time did not advance changed when the commit changed it.
+        let (start, rank) = match self.arrival() {
+            Arrival::Changes => ("greatest(__e, __floor)".to_owned(), "__e"),
+            Arrival::Snapshot => ("greatest(__e, __floor)".to_owned(), OPEN_END),
+            Arrival::Recomputed | Arrival::RecomputedWhole => (
+                "CASE WHEN __life = 0 AND __open AND __e <= __cur_from THEN greatest(__t, __cur_from) \
+                 ELSE greatest(__e, __floor) END"
+                    .to_owned(),
+                OPEN_END,
+            ),
+        };
+        let no_row = format!(
+            "CAST(NULL AS BIGINT) AS __sk, arrow_cast(NULL, 'UInt32') AS __f, CAST(NULL AS BIGINT) AS __r, \
+             arrow_cast(NULL, {INSTANT}) AS __old_vt, CAST(NULL AS BOOLEAN) AS __old_cur, CAST(NULL AS BIGINT) AS __old_th, \
+             CAST(NULL AS BIGINT) AS __old_uh"
+        );
+        let changes = format!(
+            "SELECT {keys}, __life, {start} AS __p, {rank} AS __rank_e, __v AS __rank_v, __e, __id, __th, __uh, false AS __is_repeat, \
+             {no_row}, arrow_cast(NULL, 'UInt32') AS __cf, CAST(NULL AS BIGINT) AS __cr FROM ({})",
+            self.floored()
+        );
+        let versions = format!(
+            "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __vf AS __p, __e AS __rank_e, CAST(-1 AS BIGINT) AS __rank_v, __e, \
+             CAST(NULL AS BIGINT) AS __id, __th, __uh, false AS __is_repeat, __sk, __f, __r, __vt AS __old_vt, \
+             __was_current AS __old_cur, __th AS __old_th, __uh AS __old_uh, __f AS __cf, __r AS __cr FROM chain WHERE __present"
+        );
+        let repeats = format!(
+            "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __at AS __p, __at AS __rank_e, CAST(-2 AS BIGINT) AS __rank_v, __at AS __e, \
+             CAST(NULL AS BIGINT) AS __id, __th, __uh, true AS __is_repeat, {no_row}, __rf AS __cf, __rr AS __cr FROM confirmed"
+        );
+        format!(
+            "SELECT * FROM (SELECT {keys}, __life, __p, __e, __id, __th, __uh, __is_repeat, \
+             row_number() OVER (PARTITION BY {keys}, __life, __p ORDER BY __rank_e DESC, __rank_v DESC, __id) AS __place, \
+             max(__sk) OVER at AS __sk, max(__f) OVER at AS __f, max(__r) OVER at AS __r, max(__old_vt) OVER at AS __old_vt, \
+             bool_or(__old_cur) OVER at AS __old_cur, max(__old_th) OVER at AS __old_th, max(__old_uh) OVER at AS __old_uh, \
+             max(__cf) OVER at AS __cf, max(__cr) OVER at AS __cr \
+             FROM ({changes} UNION ALL {versions} UNION ALL {repeats}) WINDOW at AS (PARTITION BY {keys}, __life, __p)) \
+             WHERE __place = 1"
+        )
+    }
+
+    /// Each point with what held before it, and with the newest change of its life: `__last_…`.
+    pub(super) fn neighbours(&self) -> String {
+        let keys = &self.keys;
+        // A repeat says nothing new about untracked columns.
+        let last = format!("OVER (PARTITION BY {keys}, __life ORDER BY __is_repeat, __p DESC)");
+        format!(
+            "SELECT *, lag(__th) OVER (PARTITION BY {keys}, __life ORDER BY __p) AS __before, \
+             first_value(__p) {last} AS __last_p, first_value(__id) {last} AS __last_id, \
+             first_value(__uh) {last} AS __last_uh FROM points"
+        )
+    }
+
+    /// When each life of the batch that a delete ends, ends.
+    pub(super) fn ends(&self) -> String {
+        let keys = &self.keys;
+        format!("SELECT {keys}, __life, min(__t) AS __d FROM lives WHERE __op = 0 GROUP BY {keys}, __life")
+    }
+
+    /// What becomes of each point: the rows to write, with their new ends. Rows that stay are left out.
+    pub(super) fn outcome(&self) -> String {
+        let keys = &self.keys;
+        // A change that repeats what holds already is no version; a published row stays.
+        let kept = format!(
+            "SELECT *, lead(__p) OVER (PARTITION BY {keys}, __life ORDER BY __p) AS __next FROM neighbours \
+             WHERE __sk IS NOT NULL OR (__before IS DISTINCT FROM __th)"
+        );
+        let mut life_keys = self.merge.keys().to_vec();
+        life_keys.push("__life".to_owned());
+        let is_newest = "k.__next IS NULL AND k.__last_p >= k.__p";
+        let ended = format!(
+            "SELECT k.*, y.__d, coalesce(k.__next, {OPEN_END}) AS __base_end, \
+             CASE WHEN {is_newest} THEN k.__last_id ELSE k.__id END AS __uid, \
+             CASE WHEN {is_newest} THEN k.__last_uh ELSE k.__uh END AS __new_uh \
+             FROM ({kept}) k LEFT JOIN ({}) y ON {}",
+            self.ends(),
+            equal_keys("k", "y", &life_keys)
+        );
+        let closed = format!(
+            "SELECT *, (__d IS NOT NULL AND __base_end > __d) AS __del, \
+             CASE WHEN __d IS NOT NULL AND __base_end > __d THEN greatest(__p, __d) ELSE __base_end END AS __vt, \
+             (__d IS NULL AND __next IS NULL) AS __cur FROM ({ended})"
+        );
+        let content = "(__th <> __old_th OR __new_uh <> __old_uh)";
+        let interval = format!(
+            "(__del OR __cur <> __old_cur OR (__vt <> __old_vt AND NOT (__vt >= {BEYOND} AND __old_vt >= {BEYOND})))"
+        );
+        format!(
+            "SELECT {keys}, __life, __p, __e, __id, __uid, __th, __sk, __f, __r, __cf, __cr, __vt, __cur, __del, \
+             CAST(CASE WHEN __sk IS NULL THEN {} WHEN __del THEN {} WHEN {content} THEN {} ELSE {} END AS BIGINT) AS {ACTION} \
+             FROM ({closed}) WHERE __sk IS NULL OR {content} OR {interval}",
+            action::INSERT,
+            action::DELETE,
+            action::UPDATE,
+            action::EXPIRE
+        )
+    }
+}

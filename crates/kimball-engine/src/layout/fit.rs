@@ -1,0 +1,159 @@
+//! Whether the columns of a query fit an existing table, and what the table has to become.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use kimball_config::{FileFormat, Pipeline, SourceLocation};
+
+use super::Layout;
+use super::types::{stores, takes_guessed, widened};
+use crate::EngineError;
+use crate::columns as name;
+
+/// System columns that a table taken over may lack: its rows have NULL there, which says the usual.
+const ADDABLE: &[&str] = &[
+    name::HASHDIFF,
+    name::IS_DELETED,
+    name::IS_SKELETON,
+    name::MEMBER_STATUS,
+    name::KEY_ORIGIN,
+    name::PROCESSED_AT,
+    name::BATCH_ID,
+];
+
+/// What has to be done to an existing table so that it holds the query's output.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Evolution {
+    /// Columns that the table lacks.
+    pub(crate) added: Vec<String>,
+    /// Columns of the output or computed from it that old rows get a value for, or another type.
+    pub(crate) filled: Vec<String>,
+    /// Columns of the table that are nobody's; new rows have NULL there.
+    pub(crate) foreign: Vec<String>,
+}
+
+impl Evolution {
+    /// Whether old rows have to be written anew.
+    pub(crate) fn rewrites(&self) -> bool {
+        !self.filled.is_empty()
+    }
+}
+
+impl Layout {
+    /// Takes over the existing table's types and order, and notes what the table has to become.
+    ///
+    /// Without `schema_evolution` every column of each must be in the other, and values must be stored without
+    /// loss. With it columns are added and types widen. A column that the query no longer gives is an error
+    /// either way.
+    pub(super) fn fit(
+        mut self,
+        existing: &Schema,
+        output: &Schema,
+        pipeline: &Pipeline,
+    ) -> Result<Self, EngineError> {
+        let mismatch = |difference: String| EngineError::SchemaMismatch {
+            table: self.table.clone(),
+            difference,
+            stored: described(existing),
+            staged: described(&self.schema),
+        };
+        let typing = Typing::of(pipeline);
+        let mut evolution = Evolution::default();
+        let mut fields: Vec<Field> = existing.fields().iter().map(|field| field.as_ref().clone()).collect();
+        for field in self.schema.fields() {
+            let column = field.name();
+            let Some(stored) = fields.iter_mut().find(|stored| stored.name() == column) else {
+                let is_system = ADDABLE.contains(&column.as_str());
+                if !is_system {
+                    if let Some(near) = fields.iter().find(|near| near.name().eq_ignore_ascii_case(column)) {
+                        return Err(mismatch(format!("column `{column}` is `{}` in the table", near.name())));
+                    }
+                    if !pipeline.schema_evolution {
+                        let advice = "`schema_evolution: true` would add it";
+                        return Err(mismatch(format!("column `{column}` is not in the table; {advice}")));
+                    }
+                    if column.starts_with("__") {
+                        return Err(mismatch(format!("the table lacks the system column `{column}`")));
+                    }
+                    evolution.filled.push(column.clone());
+                }
+                evolution.added.push(column.clone());
+                fields.push(field.as_ref().clone());
+                continue;
+            };
+            // A column that is NULL in every row has no type of its own.
+            let is_untyped =
+                output.field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Null);
+            let guessed = typing == Typing::Guessed && takes_guessed(stored.data_type(), field.data_type());
+            if is_untyped || guessed || stores(stored.data_type(), field.data_type()) || is_hashdiff(column) {
+                continue;
+            }
+            let difference = format!(
+                "column `{column}` is {} in the table and {} in the query",
+                stored.data_type(),
+                field.data_type()
+            );
+            match widened(stored.data_type(), field.data_type()) {
+                Some(wide) if pipeline.schema_evolution => {
+                    evolution.filled.push(column.clone());
+                    *stored = stored.clone().with_data_type(wide);
+                }
+                Some(_) => {
+                    let advice = "`schema_evolution: true` would widen it";
+                    return Err(mismatch(format!("{difference}; {advice}")));
+                }
+                None => return Err(mismatch(difference)),
+            }
+        }
+        for stored in existing.fields().iter().filter(|stored| self.schema.field_with_name(stored.name()).is_err())
+        {
+            if !stored.name().starts_with("__") {
+                return Err(mismatch(format!("column `{}` of the table is not in the query", stored.name())));
+            }
+            evolution.foreign.push(stored.name().clone());
+        }
+        let typed = |column: &str| fields.iter().find(|field| field.name() == column).map(Field::data_type);
+        for field in &mut self.output {
+            if let Some(kind) = typed(field.name()) {
+                *field = Field::new(field.name(), kind.clone(), true);
+            }
+        }
+        for computed in &mut self.computed {
+            if let Some(kind) = typed(&computed.column) {
+                computed.kind = kind.clone();
+            }
+        }
+        self.schema = Arc::new(Schema::new(fields));
+        self.evolution = evolution;
+        Ok(self)
+    }
+}
+
+/// The hash of a table taken over may be of any type; it is never compared with ours.
+fn is_hashdiff(column: &str) -> bool {
+    column == name::HASHDIFF
+}
+
+/// Whether the types of a query's output are declared by its sources or guessed from text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Typing {
+    Declared,
+    Guessed,
+}
+
+impl Typing {
+    fn of(pipeline: &Pipeline) -> Self {
+        let guessed = pipeline.sources.iter().any(|source| {
+            matches!(
+                &source.location,
+                SourceLocation::Files { format: FileFormat::Csv | FileFormat::Json, .. }
+            )
+        });
+        if guessed { Self::Guessed } else { Self::Declared }
+    }
+}
+
+fn described(schema: &Schema) -> String {
+    let columns = schema.fields().iter().filter(|field| !field.name().starts_with("__"));
+    columns.map(|field| format!("{} {}", field.name(), field.data_type())).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,120 @@
+//! The target's rows as a merge sees them: with the columns and types that the table is to have.
+//!
+//! Where the table lacks a column of the layout, or has it in a narrower type, every look at its rows goes
+//! through a view that fills and casts. What the merge leaves as it is, is then written anew by
+//! [`TargetRows::rewrite_rest`], in the same commit.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use kimball_config::Pipeline;
+use kimball_lake::{FILE_COLUMN, LiveRows, ROW_COLUMN};
+
+use crate::EngineError;
+use crate::columns::{HASHDIFF, VALID_FROM, VALID_TO, listed, quoted};
+use crate::keys::{arguments, hash_of};
+use crate::layout::{Computed, Layout, Role};
+use crate::merge::Collector;
+use crate::nulls::filler;
+use crate::session::query;
+
+/// The rows of a target's pinned version.
+pub(crate) struct TargetRows<'a> {
+    pub(crate) session: &'a SessionContext,
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) layout: &'a Layout,
+    /// The table's columns as they are.
+    pub(crate) stored: &'a Schema,
+    pub(crate) live: &'a LiveRows,
+}
+
+impl TargetRows<'_> {
+    /// Makes all rows a table of the session.
+    pub(crate) async fn register_all(&self, name: &str) -> Result<(), EngineError> {
+        self.register(name, self.live.clone()).await
+    }
+
+    /// Makes some rows a table of the session: the layout's columns, [`FILE_COLUMN`] and [`ROW_COLUMN`].
+    pub(crate) async fn register(&self, name: &str, rows: LiveRows) -> Result<(), EngineError> {
+        self.session.deregister_table(name)?;
+        if self.is_as_wanted() {
+            self.session.register_table(name, Arc::new(rows))?;
+            return Ok(());
+        }
+        let stored = format!("__k_stored_{name}");
+        self.session.deregister_table(&stored)?;
+        self.session.register_table(&stored, Arc::new(rows))?;
+        let columns = self.layout.schema.fields().iter().map(|field| self.shown(field));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?.join(", ");
+        let sql = format!("SELECT {columns}, {FILE_COLUMN}, {ROW_COLUMN} FROM {stored}");
+        let view = query(self.session, &sql).await?.into_view();
+        self.session.register_table(name, view)?;
+        Ok(())
+    }
+
+    fn is_as_wanted(&self) -> bool {
+        let fits = |field: &Arc<Field>| {
+            self.stored.field_with_name(field.name()).is_ok_and(|old| old.data_type() == field.data_type())
+        };
+        self.layout.schema.fields().iter().all(fits)
+    }
+
+    fn shown(&self, field: &Field) -> Result<String, EngineError> {
+        let name = quoted(field.name());
+        Ok(match self.stored.field_with_name(field.name()) {
+            Ok(old) if old.data_type() == field.data_type() => name,
+            Ok(_) => format!("arrow_cast({name}, '{}') AS {name}", field.data_type()),
+            Err(_) => format!("{} AS {name}", filler(self.pipeline, self.layout, field)?),
+        })
+    }
+
+    /// Writes the rows that the merge did not replace in their new form, when they have to have one; `loaded`
+    /// is the condition for rows to keep.
+    pub(crate) async fn rewrite_rest(
+        &self,
+        loaded: &str,
+        collector: &mut Collector,
+    ) -> Result<(), EngineError> {
+        if !self.layout.evolution.rewrites() {
+            return Ok(());
+        }
+        let rest = collector.untouched(self.live);
+        self.register("rest", self.live.at(rest)).await?;
+        let columns = self.layout.schema.fields().iter().map(|field| {
+            let computed = self.layout.computed.iter().find(|new| new.column == *field.name());
+            let name = quoted(field.name());
+            match computed.filter(|new| self.layout.evolution.filled.contains(&new.column)) {
+                Some(computed) => format!("{} AS {name}", self.computed(computed)),
+                None if field.name() == HASHDIFF => {
+                    format!("{} AS {name}", hash_of("", &self.layout.tracked))
+                }
+                None => name,
+            }
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let sql = format!("SELECT {columns} FROM rest WHERE {loaded}");
+        let mut rows = query(self.session, &sql).await?.execute_stream().await?;
+        while let Some(batch) = rows.try_next().await? {
+            collector.write_uncounted(batch).await?;
+        }
+        collector.replace_all(self.live);
+        Ok(())
+    }
+
+    /// A computed column of a row that the batch does not speak of.
+    fn computed(&self, computed: &Computed) -> String {
+        let keys = listed("", &self.layout.keys);
+        match &computed.role {
+            Role::Current(of) => format!(
+                "last_value({}) OVER (PARTITION BY {keys} ORDER BY {VALID_FROM}, {VALID_TO} \
+                 ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)",
+                quoted(of)
+            ),
+            Role::MiniKey(columns) => crate::keys::mini_key(&computed.column, "", columns),
+            Role::DurableKey => format!("member_key({}, {})", crate::keys::SEED, arguments("", &self.layout.keys)),
+            Role::MemberFingerprint | Role::RowFingerprint | Role::Previous(_) => quoted(&computed.column),
+        }
+    }
+}
