@@ -10,6 +10,7 @@ pub mod demo;
 pub mod error;
 pub mod foreign_reader;
 pub mod project_run;
+pub mod prove;
 pub mod scenario;
 pub mod source_table;
 pub mod text_table;

@@ -8,9 +8,10 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use kimball_tests::demo::{self, DemoOptions};
+use kimball_tests::prove::{Proof, prove};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
-const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...";
+const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       kimball-testkit prove [CASES [SEED]]";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
             None => usage(),
         },
         Some((verb, arguments)) if verb == "demo" => demo(arguments),
+        Some((verb, arguments)) if verb == "prove" => prove_histories(arguments),
         _ => usage(),
     }
 }
@@ -64,6 +66,39 @@ fn demo(arguments: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `prove [CASES [SEED]]`: 100,000 cases and a seed from the clock by default.
+fn prove_histories(arguments: &[String]) -> ExitCode {
+    let number = |place: usize| arguments.get(place).map(|text| text.replace('_', "").parse::<u64>()).transpose();
+    let (Ok(cases), Ok(seed), true) = (number(0), number(1), arguments.len() <= 2) else { return usage() };
+    let proof = Proof {
+        cases: cases.map_or(100_000, |cases| usize::try_from(cases).unwrap_or(usize::MAX)),
+        seed: seed.unwrap_or_else(clock_seed),
+        failures: PathBuf::from("target").join("prove"),
+    };
+    println!("seed {}", proof.seed);
+    match prove(&proof, |told| println!("{told}")) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(refuted)) => {
+            println!("✗ {}", refuted.difference);
+            match refuted.scenario {
+                Some(scenario) => println!("the smallest case that shows it: {}", scenario.display()),
+                None => println!("the member alone does not show it: run again with the seed"),
+            }
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a seed has to differ from run to run; it is printed")]
+fn clock_seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_secs()
 }
 
 fn scenarios(paths: &[String], folder: FailedFolder) -> ExitCode {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
-use kimball::{EventKind, FailurePolicy, PipelineExecutor, PipelineResult};
+use kimball::{EventKind, FailurePolicy, PipelineExecutor, PipelineResult, Refresh};
 
 use crate::error::{Result, TestkitError};
 
@@ -22,6 +22,8 @@ pub struct RunRequest {
     pub on_failure: OnFailure,
     /// Pipelines that run at a time.
     pub workers: usize,
+    /// Whether sources are read again from the start.
+    pub refresh: Refresh,
 }
 
 /// What becomes of a run when a pipeline fails.
@@ -86,6 +88,7 @@ pub fn run_project(request: &RunRequest) -> Result<RunOutcome> {
         .environment(BTreeMap::new())
         .run_time(request.run_time)
         .max_workers(request.workers)
+        .refresh(request.refresh)
         .on_failure(match request.on_failure {
             OnFailure::Stop => FailurePolicy::StopOnFailure,
             OnFailure::KeepGoing => FailurePolicy::KeepGoing,

@@ -33,8 +33,9 @@ impl RepeatStore {
         Ok(Self { warehouse: warehouse.clone(), table: TableId::new(etl_schema, "etl_repeats")? })
     }
 
-    /// The table as it stands: target_table, key_hash (the hash of the natural key, semantics 2.1) and
-    /// effective_at; `None` before the first repeat.
+    /// The table as it stands: target_table, key_hash (the hash of the natural key, semantics 2.1), effective_at,
+    /// and life, the number of the member's deleted rows when the repeat was found, which tells its lives apart;
+    /// `None` before the first repeat.
     ///
     /// # Errors
     /// Read failures.
@@ -42,7 +43,7 @@ impl RepeatStore {
         Ok(self.warehouse.open(&self.table).await?)
     }
 
-    /// Remembers repeats of one target: rows of key_hash and effective_at.
+    /// Remembers repeats of one target: rows of key_hash, effective_at and life.
     ///
     /// # Errors
     /// Write failures.
@@ -78,5 +79,6 @@ fn repeat_schema() -> SchemaRef {
         Field::new("target_table", DataType::Utf8, true),
         Field::new("key_hash", DataType::Int64, true),
         Field::new("effective_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+        Field::new("life", DataType::Int64, true),
     ]))
 }

@@ -10,6 +10,7 @@ mod companion;
 mod dimension;
 mod error;
 mod fact;
+pub mod history;
 mod keys;
 mod layout;
 mod load;

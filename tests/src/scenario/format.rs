@@ -172,6 +172,12 @@ pub struct RunArgs {
     pub keep_going: bool,
     /// Workers a wave.
     pub workers: Option<usize>,
+    /// All sources are read again and the tables reconciled with them.
+    #[serde(default)]
+    pub full_refresh: bool,
+    /// The tables are rebuilt.
+    #[serde(default)]
+    pub allow_history_loss: bool,
 }
 
 /// What the summary must say of a pipeline; what is left out is not looked at.

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::Runtime;
 
+use kimball::Refresh;
+
 use crate::error::{Result, TestkitError};
 use crate::foreign_reader;
 use crate::project_run::{OnFailure, RunRequest, run_project};
@@ -211,6 +213,11 @@ fn run_request(args: &RunArgs, workspace: &mut Workspace) -> Result<RunRequest> 
         run_time: workspace.tick(args.at.as_deref())?,
         on_failure: if args.keep_going { OnFailure::KeepGoing } else { OnFailure::Stop },
         workers: args.workers.unwrap_or(WORKERS),
+        refresh: match (args.full_refresh, args.allow_history_loss) {
+            (false, _) => Refresh::Incremental,
+            (true, false) => Refresh::Reconcile,
+            (true, true) => Refresh::Rebuild,
+        },
     })
 }
 

@@ -5,7 +5,7 @@ use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 use super::{INSTANT, VersionMerge};
 use crate::EngineError;
 use crate::columns::{self as name, VALID_FROM, equal_keys, listed, qualified};
-use crate::keys::hash_of;
+use crate::keys::{SEED, arguments, hash_of};
 use crate::layout::Role;
 use crate::merge::addresses;
 use crate::session::query;
@@ -71,11 +71,14 @@ impl VersionMerge<'_> {
             // What speaks of the present only ever meets the open version.
             _ => format!("SELECT {keys}, arrow_cast(NULL, {INSTANT}) AS __at FROM touched"),
         };
+        // A change before a remembered repeat has to know in which life that was said.
+        let remembered = "SELECT __key, max(__at) AS __latest FROM remembered GROUP BY __key";
         format!(
-            "SELECT {} FROM ({first}) c LEFT JOIN ({heads}) h ON {} \
-             WHERE h.__heads IS NULL OR h.__heads > 1 OR c.__at <= h.__from",
+            "SELECT {} FROM ({first}) c LEFT JOIN ({heads}) h ON {} LEFT JOIN ({remembered}) r ON member_key({SEED}, {}) = r.__key \
+             WHERE h.__heads IS NULL OR h.__heads > 1 OR c.__at <= h.__from OR c.__at < r.__latest",
             listed("c", self.merge.keys()),
-            equal_keys("c", "h", self.merge.keys())
+            equal_keys("c", "h", self.merge.keys()),
+            arguments("c", self.merge.keys())
         )
     }
 

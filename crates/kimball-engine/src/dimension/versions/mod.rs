@@ -46,8 +46,9 @@ pub(super) async fn merge(
     merge.refuse_bad_rows().await?;
     merge.register_changes().await?;
     merge.guard().await?;
+    merge.register_remembered().await?;
     merge.register_chain().await?;
-    merge.register_repeats().await?;
+    merge.register_confirmed().await?;
     merge.register("lives", &merge.lives()).await?;
     merge.register("points", &merge.points()).await?;
     merge.register("neighbours", &merge.neighbours()).await?;

@@ -35,8 +35,8 @@ impl VersionMerge<'_> {
             "SELECT {keys}, __id, __uid, __cf, __cr FROM (SELECT *, row_number() OVER (PARTITION BY {keys} \
              ORDER BY __life DESC, __p DESC, __vt DESC) AS __nth FROM \
              (SELECT {keys}, __life, __p, __vt, __id, __uid, __cf, __cr FROM outcome UNION ALL \
-             SELECT {keys}, CASE WHEN __present THEN CAST(0 AS BIGINT) ELSE CAST(-1 AS BIGINT) END, __vf, __vt, \
-             CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), __f, __r FROM ({left_alone}))) WHERE __nth = 1"
+             SELECT {keys}, CASE WHEN __present THEN CAST(0 AS BIGINT) ELSE CAST(-1 AS BIGINT) END AS __life, __vf AS __p, __vt, \
+             CAST(NULL AS BIGINT) AS __id, CAST(NULL AS BIGINT) AS __uid, __f AS __cf, __r AS __cr FROM ({left_alone}))) WHERE __nth = 1"
         );
         self.register("last_rows", &last).await?;
         let contents =
@@ -64,8 +64,9 @@ impl VersionMerge<'_> {
         let outcome_columns = "__life, __p, __e, __id, __uid, __th, __sk, __f, __r, __cf, __cr, __vt, __cur, __del";
         let all = format!(
             "SELECT {keys}, {outcome_columns}, {ACTION} FROM outcome UNION ALL \
-             SELECT {}, CAST(0 AS BIGINT), c.__vf, c.__e, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), c.__th, c.__sk, c.__f, c.__r, \
-             c.__f, c.__r, c.__vt, c.__was_current, c.__del, CAST({} AS BIGINT) FROM ({left_alone}) c JOIN newest n ON {} \
+             SELECT {}, CAST(0 AS BIGINT) AS __life, c.__vf AS __p, c.__e, CAST(NULL AS BIGINT) AS __id, CAST(NULL AS BIGINT) AS __uid, \
+             c.__th, c.__sk, c.__f, c.__r, c.__f AS __cf, c.__r AS __cr, c.__vt, c.__was_current AS __cur, c.__del, \
+             CAST({} AS BIGINT) AS {ACTION} FROM ({left_alone}) c JOIN newest n ON {} \
              WHERE c.__ch <> {}",
             listed("c", &own),
             action::UPDATE,

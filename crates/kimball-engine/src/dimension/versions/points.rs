@@ -57,7 +57,7 @@ impl VersionMerge<'_> {
         let no_row = format!(
             "CAST(NULL AS BIGINT) AS __sk, arrow_cast(NULL, 'UInt32') AS __f, CAST(NULL AS BIGINT) AS __r, \
              arrow_cast(NULL, {INSTANT}) AS __old_vt, CAST(NULL AS BOOLEAN) AS __old_cur, CAST(NULL AS BIGINT) AS __old_th, \
-             CAST(NULL AS BIGINT) AS __old_uh"
+             CAST(NULL AS BIGINT) AS __old_uh, arrow_cast(NULL, {INSTANT}) AS __old_e"
         );
         let changes = format!(
             "SELECT {keys}, __life, {start} AS __p, {rank} AS __rank_e, __v AS __rank_v, __e, __id, __th, __uh, false AS __is_repeat, \
@@ -67,7 +67,7 @@ impl VersionMerge<'_> {
         let versions = format!(
             "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __vf AS __p, __e AS __rank_e, CAST(-1 AS BIGINT) AS __rank_v, __e, \
              CAST(NULL AS BIGINT) AS __id, __th, __uh, false AS __is_repeat, __sk, __f, __r, __vt AS __old_vt, \
-             __was_current AS __old_cur, __th AS __old_th, __uh AS __old_uh, __f AS __cf, __r AS __cr FROM chain WHERE __present"
+             __was_current AS __old_cur, __th AS __old_th, __uh AS __old_uh, __e AS __old_e, __f AS __cf, __r AS __cr FROM chain WHERE __present"
         );
         let repeats = format!(
             "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __at AS __p, __at AS __rank_e, CAST(-2 AS BIGINT) AS __rank_v, __at AS __e, \
@@ -77,7 +77,7 @@ impl VersionMerge<'_> {
             "SELECT * FROM (SELECT {keys}, __life, __p, __e, __id, __th, __uh, __is_repeat, \
              row_number() OVER (PARTITION BY {keys}, __life, __p ORDER BY __rank_e DESC, __rank_v DESC, __id) AS __place, \
              max(__sk) OVER at AS __sk, max(__f) OVER at AS __f, max(__r) OVER at AS __r, max(__old_vt) OVER at AS __old_vt, \
-             bool_or(__old_cur) OVER at AS __old_cur, max(__old_th) OVER at AS __old_th, max(__old_uh) OVER at AS __old_uh, \
+             bool_or(__old_cur) OVER at AS __old_cur, max(__old_th) OVER at AS __old_th, max(__old_uh) OVER at AS __old_uh, max(__old_e) OVER at AS __old_e, \
              max(__cf) OVER at AS __cf, max(__cr) OVER at AS __cr \
              FROM ({changes} UNION ALL {versions} UNION ALL {repeats}) WINDOW at AS (PARTITION BY {keys}, __life, __p)) \
              WHERE __place = 1"
@@ -126,7 +126,12 @@ impl VersionMerge<'_> {
              CASE WHEN __d IS NOT NULL AND __base_end > __d THEN greatest(__p, __d) ELSE __base_end END AS __vt, \
              (__d IS NULL AND __next IS NULL) AS __cur FROM ({ended})"
         );
-        let content = "(__th <> __old_th OR __new_uh <> __old_uh)";
+        // Two changes that a delete pushed to one instant are told apart by their own times, which must not be lost.
+        let moved = match self.arrival() {
+            Arrival::Changes => " OR (__id IS NOT NULL AND __e <> __old_e)",
+            _ => "",
+        };
+        let content = format!("(__th <> __old_th OR __new_uh <> __old_uh{moved})");
         let interval = format!(
             "(__del OR __cur <> __old_cur OR (__vt <> __old_vt AND NOT (__vt >= {BEYOND} AND __old_vt >= {BEYOND})))"
         );

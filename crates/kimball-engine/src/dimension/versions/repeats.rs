@@ -1,36 +1,56 @@
 //! Changes that repeated what held already (semantics 4.2): `etl_repeats` keeps them, so that A, B, A
 //! converges when B comes late.
+//!
+//! A repeat belongs to the life in which it was said, which a later life of the member must not hear of. Lives are
+//! told apart by the number of the member's deleted rows: it stays while a life goes on, and every delete raises it.
 
 use arrow::array::RecordBatch;
+use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 
 use super::{INSTANT, VersionMerge};
 use crate::EngineError;
-use crate::columns::{equal_keys, listed};
+use crate::columns::{IS_DELETED, equal_keys, listed, literal};
 use crate::keys::{SEED, arguments};
-use crate::merge::Collector;
+use crate::merge::{Collector, addresses};
 use crate::session::query;
 use crate::stage::Arrival;
 
 impl VersionMerge<'_> {
-    /// `confirmed`: remembered repeats that lie inside a version of a present life, with that version's content.
-    pub(super) async fn register_repeats(&self) -> Result<(), EngineError> {
-        let columns = format!("{}, r.__at, c.__th, c.__uh, c.__f AS __rf, c.__r AS __rr", listed("c", self.merge.keys()));
-        let confirmed = match self.merge.repeats.filter(|_| self.remembers()) {
-            Some(remembered) => {
-                self.merge.session.register_table("remembered", remembered.rows().await?)?;
+    /// `remembered`: the repeats of this dimension: `__key`, the hash of the natural key, `__at` and `__lived`.
+    pub(super) async fn register_remembered(&self) -> Result<(), EngineError> {
+        let columns = format!("key_hash AS __key, arrow_cast(effective_at, {INSTANT}) AS __at, life AS __lived");
+        let remembered = match self.merge.repeats.filter(|_| self.remembers()) {
+            Some(table) => {
+                self.merge.session.register_table("etl_repeats", table.rows().await?)?;
+                let target = literal(&self.merge.pipeline.table.to_string());
                 format!(
-                    "SELECT DISTINCT {columns} FROM (SELECT *, member_key({SEED}, {}) AS __key FROM chain WHERE __present) c \
-                     JOIN (SELECT key_hash AS __key, arrow_cast(effective_at, {INSTANT}) AS __at FROM remembered \
-                     WHERE target_table = {}) r ON c.__key = r.__key \
-                     WHERE r.__at > c.__vf AND r.__at < c.__vt",
-                    arguments("", self.merge.keys()),
-                    crate::columns::literal(&self.merge.pipeline.table.to_string())
+                    "SELECT DISTINCT r.* FROM (SELECT {columns} FROM etl_repeats WHERE target_table = {target}) r \
+                     JOIN (SELECT member_key({SEED}, {}) AS __touched FROM touched) t ON r.__key = t.__touched",
+                    self.keys
                 )
             }
             None => format!(
-                "SELECT {columns} FROM chain c CROSS JOIN (SELECT arrow_cast(NULL, {INSTANT}) AS __at) r WHERE false"
+                "SELECT CAST(0 AS BIGINT) AS __key, arrow_cast(NULL, {INSTANT}) AS __at, CAST(0 AS BIGINT) AS __lived WHERE false"
             ),
         };
+        self.register("remembered", &remembered).await?;
+        Ok(())
+    }
+
+    /// `confirmed`: remembered repeats that lie inside a version of the present life in which they were said, with
+    /// that version's content.
+    pub(super) async fn register_confirmed(&self) -> Result<(), EngineError> {
+        let chain = format!(
+            "SELECT *, member_key({SEED}, {keys}) AS __key, \
+             sum(CASE WHEN __del THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) AS __lived FROM chain",
+            keys = self.keys
+        );
+        let confirmed = format!(
+            "SELECT DISTINCT {}, r.__at, c.__th, c.__uh, c.__f AS __rf, c.__r AS __rr FROM ({chain}) c \
+             JOIN remembered r ON c.__key = r.__key AND c.__lived = r.__lived \
+             WHERE c.__present AND r.__at > c.__vf AND r.__at < c.__vt",
+            listed("c", self.merge.keys())
+        );
         self.register("confirmed", &confirmed).await?;
         Ok(())
     }
@@ -43,15 +63,46 @@ impl VersionMerge<'_> {
         let mut life_keys = self.merge.keys().to_vec();
         life_keys.push("__life".to_owned());
         let repeated = format!(
-            "SELECT DISTINCT member_key({SEED}, {}) AS key_hash, n.__p AS effective_at FROM neighbours n \
-             LEFT JOIN ({}) y ON {} WHERE n.__sk IS NULL AND n.__id IS NOT NULL \
-             AND (n.__before IS NOT DISTINCT FROM n.__th) AND y.__d IS NULL",
-            arguments("n", self.merge.keys()),
+            "SELECT DISTINCT {}, n.__p FROM neighbours n LEFT JOIN ({}) y ON {} \
+             WHERE n.__sk IS NULL AND n.__id IS NOT NULL AND (n.__before IS NOT DISTINCT FROM n.__th) AND y.__d IS NULL",
+            listed("n", self.merge.keys()),
             self.ends(),
             equal_keys("n", "y", &life_keys)
         );
-        let rows = query(self.merge.session, &repeated).await?.collect().await?;
-        collector.change().repeats = rows.into_iter().filter(|rows: &RecordBatch| rows.num_rows() > 0).collect();
+        if self.register("repeated", &repeated).await? == 0 {
+            return Ok(());
+        }
+        self.register_lived().await?;
+        let rows = format!(
+            "SELECT member_key({SEED}, {}) AS key_hash, r.__p AS effective_at, CAST(coalesce(l.__lived, 0) AS BIGINT) AS life \
+             FROM repeated r LEFT JOIN lived l ON {}",
+            arguments("r", self.merge.keys()),
+            equal_keys("r", "l", self.merge.keys())
+        );
+        let rows = query(self.merge.session, &rows).await?.collect().await?;
+        collector.change().repeats =
+            rows.into_iter().filter(|rows: &RecordBatch| rows.num_rows() > 0).collect();
+        Ok(())
+    }
+
+    /// `lived`: how many deleted rows each member with a repeat has, the batch's own included.
+    async fn register_lived(&self) -> Result<(), EngineError> {
+        let keys = &self.keys;
+        let fresh = format!("SELECT {keys} FROM outcome WHERE __del");
+        let lived = match self.merge.has_rows {
+            false => fresh,
+            true => {
+                let rows = format!(
+                    "SELECT f.{FILE_COLUMN}, f.{ROW_COLUMN} FROM found f JOIN (SELECT DISTINCT {keys} FROM repeated) r ON {}",
+                    equal_keys("f", "r", self.merge.keys())
+                );
+                let rows = addresses(query(self.merge.session, &rows).await?).await?;
+                self.merge.target.register("repeaters", self.merge.target.live.at(rows)).await?;
+                format!("{fresh} UNION ALL SELECT {keys} FROM repeaters WHERE {IS_DELETED}")
+            }
+        };
+        self.register("lived", &format!("SELECT {keys}, count(*) AS __lived FROM ({lived}) GROUP BY {keys}"))
+            .await?;
         Ok(())
     }
 
