@@ -31,10 +31,13 @@ pub(super) fn draw(count: usize, commits: u64, seed: u64) -> Vec<Case> {
 
 fn changes_of(drawn: &[(u8, i64, usize, usize)]) -> Vec<CaseChange> {
     let commits = (1u64..).zip(drawn);
+    let mut lives = false;
     commits
         .filter_map(|(version, (kind, effective, tracked, untracked))| {
             let what = match kind {
                 0 => return None,
+                // A table does not tell of a delete of what it does not hold.
+                1 if *effective < 6 && !lives => return None,
                 1 if *effective < 6 => What::Gone,
                 _ => What::Is {
                     effective: micros(*effective),
@@ -42,6 +45,7 @@ fn changes_of(drawn: &[(u8, i64, usize, usize)]) -> Vec<CaseChange> {
                     untracked: letter(*untracked),
                 },
             };
+            lives = what != What::Gone;
             Some(Change { commit: commit(version), what })
         })
         .collect()
@@ -89,7 +93,7 @@ impl Case {
         if version <= commits {
             return self.changes.iter().find(|change| change.commit.version == version).cloned();
         }
-        let last = self.changes.last()?;
+        let last = self.changes.last().filter(|last| last.what != What::Gone)?;
         Some(Change { commit: commit(version), what: last.what.clone() })
     }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::SchemaRef;
-use kimball_engine::history::{Chain, Version, What, as_of};
+use kimball_engine::history::{Chain, Restated, Version, What, as_of};
 
-use super::cases::{Case, CaseChange, text};
+use super::cases::{Case, CaseChange, commit, text};
 use crate::columns::parse_schema;
 use crate::error::{Result, TestkitError};
 use crate::foreign_reader::read_table;
@@ -22,6 +22,10 @@ enum Query {
     /// Those whose tracked attribute is not `c`, through a SELECT that forgets the change columns: a row that
     /// leaves the filter is a delete (semantics 4.11).
     Filtered,
+    /// All of them, joined with a table that never changes: recomputed for the affected members.
+    Joined,
+    /// All of them, but as a snapshot whenever the table moved.
+    Snapshot,
 }
 
 impl Query {
@@ -31,6 +35,34 @@ impl Query {
             _ => change,
         };
         changes.into_iter().map(seen).collect()
+    }
+}
+
+impl Query {
+    /// A member's chain after the batch of the commits `from` to `to`.
+    fn after(self, chain: &Chain<char, char>, case: &Case, (from, to): (u64, u64), commits: u64) -> Chain<char, char> {
+        let batch = self.seen(case.between(from, to, commits));
+        let is_first = from == 1;
+        let (time, by) = match self {
+            Self::Plain | Self::Filtered => return chain.after(&batch),
+            // The first batch recomputes everybody as of its newest commit.
+            Self::Joined if is_first => (commit(to).time, Restated::ByQuery),
+            Self::Joined => match batch.last() {
+                Some(last) => (last.commit.time, Restated::ByQuery),
+                None => return chain.clone(),
+            },
+            Self::Snapshot => (commit(to).time, Restated::BySnapshot),
+        };
+        let row = match case.between(1, to, commits).last().map(|change| change.what.clone()) {
+            Some(What::Is { effective, tracked, untracked }) => Some((effective, tracked, untracked)),
+            Some(What::Gone) | None => None,
+        };
+        chain.restated(row, time, by)
+    }
+
+    /// Whether the rows tell the truth of the set of changes, not only of the ends of batches.
+    fn is_followed_change_by_change(self) -> bool {
+        matches!(self, Self::Plain | Self::Filtered)
     }
 }
 
@@ -67,6 +99,8 @@ pub(super) fn dimensions(seed: u64, commits: u64, members: usize) -> Vec<Dimensi
         made("some", 6, Query::Plain, drawn(1)),
         made("others", 2, Query::Plain, drawn(2)),
         made("filtered", 2, Query::Filtered, drawn(3)),
+        made("joined", 2, Query::Joined, drawn(4)),
+        made("snapshot", 2, Query::Snapshot, drawn(5)),
     ]
 }
 
@@ -146,20 +180,36 @@ impl Dimension {
             _ => ("{surrogate_key: sk, natural_keys: [id]}", ""),
         };
         let query = match self.query {
-            Query::Plain => "",
+            Query::Plain | Query::Snapshot => "",
+            Query::Joined => {
+                "transformation_sql: SELECT c.id, c.eff, c.v, c.u FROM changes c JOIN letters l ON c.v = l.letter\n"
+            }
             Query::Filtered => "transformation_sql: SELECT id, eff, v, u FROM changes WHERE v <> 'c'\n",
+        };
+        let sources = match self.query {
+            Query::Plain | Query::Filtered => "[{name: silver.changes, alias: changes, starting_version: 1}]",
+            Query::Joined => {
+                "[{name: silver.changes, alias: changes}, {name: silver.letters, alias: letters, cdc_strategy: full}]"
+            }
+            Query::Snapshot => "[{name: silver.changes, alias: changes, cdc_strategy: full}]",
         };
         format!(
             "table_name: {}\ntable_type: dimension\nscd_type: {}\nkeys: {keys}\neffective_at: eff\n\
-             track_history_columns: [v]\n{more}{query}sources: [{{name: silver.changes, alias: changes, starting_version: 1}}]\n",
+             track_history_columns: [v]\n{more}{query}sources: {sources}\n",
             self.table(),
             self.scd_type
         )
     }
 
-    /// The changes as this dimension's query sees them.
-    pub(super) fn seen_as(&self, changes: Vec<CaseChange>) -> Vec<CaseChange> {
-        self.query.seen(changes)
+    /// A member's chain after the batch of the commits `from` to `to`.
+    pub(super) fn chain_after(
+        &self,
+        chain: &Chain<char, char>,
+        case: &Case,
+        (from, to): (u64, u64),
+        commits: u64,
+    ) -> Chain<char, char> {
+        self.query.after(chain, case, (from, to), commits)
     }
 
     /// Compares all rows with the algebra's after the batch that ended with commit `version`; the first member
@@ -172,8 +222,7 @@ impl Dimension {
         commits: u64,
     ) -> Result<Option<(usize, String)>> {
         for (chain, case) in self.chains.iter_mut().zip(cases) {
-            let batch = case.between(self.seen + 1, version, commits);
-            *chain = chain.after(&self.query.seen(batch));
+            *chain = self.query.after(chain, case, (self.seen + 1, version), commits);
         }
         self.seen = version;
         let (mut rows, keys) = self.read(warehouse, cases.len()).await?;
@@ -198,7 +247,10 @@ impl Dimension {
 
     /// Where the rows tell something else than the set of changes.
     fn untrue(&self, chain: &Chain<char, char>, case: &Case, version: u64, commits: u64) -> Option<String> {
-        let all = self.seen_as(case.between(1, version, commits));
+        if !self.query.is_followed_change_by_change() {
+            return None;
+        }
+        let all = self.query.seen(case.between(1, version, commits));
         let places = all.iter().filter_map(|change| match change.what {
             What::Is { effective, .. } => Some(effective),
             What::Gone => Some(change.commit.time),

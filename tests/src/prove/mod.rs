@@ -11,21 +11,25 @@ mod scenario_text;
 mod shrink;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use tokio::runtime::Runtime;
 
 use self::cases::{Case, draw};
 use self::dimension::{Dimension, dimensions, source_batch, source_layout};
+use crate::columns::parse_schema;
 use crate::error::{Result, TestkitError};
 use crate::project_run::{OnFailure, RunOutcome, RunRequest, run_project};
-use crate::source_table::SourceTable;
+use crate::source_table::{ChangeFeed, SourceTable, TableLayout};
 
 /// Cases that one table holds at most.
-const PACKED: usize = 2_500;
+const PACKED: usize = 10_000;
 /// Commits of a source; every case has at most one change in each.
 const COMMITS: u64 = 8;
 const SOURCE: &str = "silver.changes";
+const LETTERS: &str = "silver.letters";
 
 /// What to prove.
 #[derive(Debug, Clone)]
@@ -85,6 +89,7 @@ fn check_round(runtime: &Runtime, cases: &[Case], seed: u64) -> Result<Option<Fo
     write_project(root, &warehouse, &dimensions)?;
     let source = SourceTable::at(&warehouse, SOURCE)?;
     runtime.block_on(source.create(&source_layout()?, Some(cases::commit_time(0))))?;
+    runtime.block_on(write_letters(&warehouse))?;
     // The commit behind the last repeats what was said last: a replay.
     for version in 1..=COMMITS + 1 {
         let (upserts, deletes) = source_batch(cases, version, COMMITS)?;
@@ -108,6 +113,18 @@ fn check_round(runtime: &Runtime, cases: &[Case], seed: u64) -> Result<Option<Fo
         }
     }
     Ok(None)
+}
+
+/// The table that the joining dimension reads besides the changes.
+async fn write_letters(warehouse: &Path) -> Result<()> {
+    let schema = parse_schema("letter string")?;
+    let layout =
+        TableLayout { schema: schema.clone(), partition_by: Vec::new(), change_feed: ChangeFeed::Enabled };
+    let letters = SourceTable::at(warehouse, LETTERS)?;
+    letters.create(&layout, Some(cases::commit_time(0))).await?;
+    let column: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c"]));
+    letters.insert([RecordBatch::try_new(schema, vec![column])?], Some(cases::commit_time(0))).await?;
+    Ok(())
 }
 
 fn write_project(root: &Path, warehouse: &Path, dimensions: &[Dimension]) -> Result<()> {

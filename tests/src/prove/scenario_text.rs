@@ -16,16 +16,19 @@ pub(super) fn scenario(case: &Case, dimension: &Dimension, commits: u64) -> Stri
     for line in dimension.config().lines() {
         let _ = writeln!(yaml, "    {line}");
     }
-    yaml.push_str("sources:\n  silver.changes: id bigint, eff timestamp, v string, u string\nsteps:\n");
+    yaml.push_str(
+        "sources:\n  silver.changes: id bigint, eff timestamp, v string, u string\n  silver.letters: letter string\n\
+         steps:\n  - write:\n      silver.letters:\n        - insert: |\n            letter\n            a\n            b\n            c\n",
+    );
     let mut chain = Chain::default();
     let mut seen = 0;
     for end in dimension.batches() {
         let batch = case.between(seen + 1, *end, commits);
-        seen = *end;
         if batch.is_empty() {
             continue;
         }
-        chain = chain.after(&dimension.seen_as(batch.clone()));
+        chain = dimension.chain_after(&chain, case, (seen + 1, *end), commits);
+        seen = *end;
         step(&mut yaml, &batch, &chain, dimension);
     }
     yaml
@@ -49,7 +52,8 @@ fn step(yaml: &mut String, batch: &[CaseChange], chain: &Chain<char, char>, dime
             }
         }
     }
-    let _ = writeln!(yaml, "    run: {{}}\n    tables:\n      {}: |", dimension.table());
+    let last = batch.last().map(|change| text(change.commit.time)).unwrap_or_default();
+    let _ = writeln!(yaml, "    run: {{at: {last}}}\n    tables:\n      {}: |", dimension.table());
     yaml.push_str("        id | __valid_from | __valid_to | eff | __is_current | __is_deleted | v | u\n");
     for row in chain.versions() {
         let to = if row.to == OPEN_END { "∞".to_owned() } else { text(row.to) };

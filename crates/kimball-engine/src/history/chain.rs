@@ -71,6 +71,15 @@ pub struct Chain<T, U> {
     deleted_at: Option<i64>,
 }
 
+/// Who restates a member: a row of the present, without the changes that led to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restated {
+    /// A full snapshot, read at an instant (semantics 4.2).
+    BySnapshot,
+    /// A query that was evaluated again because of a commit of that instant (semantics 4.11).
+    ByQuery,
+}
+
 /// The changes of one life: from an insert to a delete, if there is one.
 struct Life<'c, T, U> {
     changes: Vec<(Commit, i64, &'c T, &'c U)>,
@@ -115,6 +124,37 @@ impl<T: Clone + Eq, U: Clone + Eq> Chain<T, U> {
         for life in lives(batch) {
             chain.go_on(&life);
         }
+        chain
+    }
+
+    /// The chain after a row (effective time, tracked, untracked) that speaks of the present, or after its absence;
+    /// `time` is the instant of the snapshot or commit.
+    #[must_use]
+    pub fn restated(&self, row: Option<(i64, T, U)>, time: i64, by: Restated) -> Self {
+        let mut chain = self.clone();
+        let Some((effective, tracked, untracked)) = row else {
+            if !chain.present.is_empty() {
+                chain.end(time);
+            }
+            return chain;
+        };
+        let Some(current) = chain.present.last_mut() else {
+            let new = Life { changes: vec![(Commit { version: 0, time }, effective, &tracked, &untracked)], deleted_at: None };
+            chain.go_on(&new);
+            return chain;
+        };
+        let from = match by {
+            // An effective time that did not advance does not tell when the row changed; the commit does.
+            Restated::ByQuery if effective <= current.from => time.max(current.from),
+            Restated::ByQuery | Restated::BySnapshot => effective.max(current.from),
+        };
+        if tracked == current.tracked || from == current.from {
+            (current.tracked, current.untracked) = (tracked, untracked);
+            return chain;
+        }
+        (current.to, current.is_current) = (from, false);
+        let (to, is_current, is_deleted) = (OPEN_END, true, false);
+        chain.present.push(Version { from, to, effective, is_current, is_deleted, tracked, untracked });
         chain
     }
 

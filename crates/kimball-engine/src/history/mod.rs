@@ -7,7 +7,7 @@
 mod chain;
 mod truth;
 
-pub use chain::{Chain, Change, Commit, OPEN_END, Version, What};
+pub use chain::{Chain, Change, Commit, OPEN_END, Restated, Version, What};
 pub use truth::as_of;
 
 #[cfg(test)]

@@ -63,14 +63,14 @@ impl VersionMerge<'_> {
     fn deep(&self) -> String {
         let keys = &self.keys;
         let heads = format!("SELECT {keys}, min({VALID_FROM}) AS __from, count(*) AS __heads FROM heads GROUP BY {keys}");
-        let first = match self.arrival() {
-            Arrival::Changes => format!(
-                "SELECT {keys}, min(__at) AS __at FROM (SELECT {keys}, __e AS __at FROM up UNION ALL \
-                 SELECT {keys}, __t AS __at FROM gone) GROUP BY {keys}"
-            ),
+        let changed = match self.arrival() {
+            Arrival::Changes => format!("SELECT {keys}, __e AS __at FROM up"),
             // What speaks of the present only ever meets the open version.
-            _ => format!("SELECT {keys}, arrow_cast(NULL, {INSTANT}) AS __at FROM touched"),
+            _ => format!("SELECT {keys}, arrow_cast(NULL, {INSTANT}) AS __at FROM up"),
         };
+        let first = format!(
+            "SELECT {keys}, min(__at) AS __at FROM ({changed} UNION ALL SELECT {keys}, __t AS __at FROM gone) GROUP BY {keys}"
+        );
         // A change before a remembered repeat has to know in which life that was said.
         let remembered = "SELECT __key, max(__at) AS __latest FROM remembered GROUP BY __key";
         format!(
