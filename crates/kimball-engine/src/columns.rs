@@ -36,6 +36,8 @@ pub(crate) const TIME: &str = "__k_time";
 pub(crate) const ROW_ID: &str = "__k_id";
 /// Netted rows: what happened to the row's key last, 1 or 0.
 pub(crate) const LAST_OP: &str = "__k_last_op";
+/// Netted rows: whether the key's row was removed and came back within the batch.
+pub(crate) const REBORN: &str = "__k_reborn";
 /// Action rows: what becomes of a row, one of the codes in [`action`].
 pub(crate) const ACTION: &str = "__k_action";
 

@@ -87,8 +87,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Merges staged rows into the history table of a type 4 dimension, whose own rows, `members`, hold them
-    /// already.
+    /// Merges staged rows into the history table of a type 4 dimension. The dimension itself holds them already:
+    /// `members` is it before and after that.
     ///
     /// # Errors
     /// See [`EngineError`].
@@ -96,7 +96,7 @@ impl Batch<'_> {
         &self,
         settings: &FieldHistory,
         staged: &StagedBatch,
-        members: &LakeTable,
+        members: (&LakeTable, &LakeTable),
         table: &LakeTable,
         live: &LiveRows,
     ) -> Result<ChangeSet, EngineError> {
@@ -112,7 +112,8 @@ impl Batch<'_> {
             dimension,
             settings,
             staged: &staged.staged,
-            members,
+            members: members.1,
+            members_before: members.0,
             live,
             clock: instant_sql(self.clock.timestamp_micros()),
         };

@@ -60,6 +60,15 @@ pub struct MergeTarget<'a> {
     pub sequence: Option<i64>,
     /// `etl_repeats` (semantics 4.2), where it exists.
     pub repeats: Option<&'a LakeTable>,
+    /// How often the table was rebuilt: repeats that were remembered before the last time count no more.
+    pub rebuilds: i64,
+}
+
+impl<'a> MergeTarget<'a> {
+    /// A table whose log says nothing of hashes, numbers and repeats.
+    pub fn new(table: &'a LakeTable, live: &'a LiveRows) -> Self {
+        Self { table, live, hashdiff: None, sequence: None, repeats: None, rebuilds: 0 }
+    }
 }
 
 impl StagedBatch {
@@ -192,6 +201,7 @@ impl Batch<'_> {
                 && target.hashdiff == staged.layout.hashdiff_fingerprint(),
             sequence,
             repeats: target.repeats,
+            rebuilds: target.rebuilds,
             kept: Mutex::default(),
         };
         merge.run(collector).await?;

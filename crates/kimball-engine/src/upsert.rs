@@ -8,7 +8,7 @@ use kimball_lake::{FILE_COLUMN, ROW_COLUMN, RowRemovals};
 
 use crate::EngineError;
 use crate::columns::{
-    ACTION, IS_DELETED, LAST_OP, OP, ROW_ID, VERSION, action, equal_keys, listed, qualified, quoted,
+    ACTION, IS_DELETED, LAST_OP, OP, REBORN, ROW_ID, VERSION, action, equal_keys, listed, qualified, quoted,
 };
 use crate::merge::{Collector, addresses};
 use crate::quality;
@@ -80,9 +80,19 @@ impl Upsert<'_> {
         target.rewrite_rest(&self.loaded, collector).await
     }
 
-    /// One row a key: its values, with [`LAST_OP`] for what happened to the key last.
+    /// One row a key: its values, with [`LAST_OP`] for what happened to the key last, and [`REBORN`] for a key whose
+    /// row was removed and came back: nothing of it is left, as it would not be in two batches.
     fn net(&self) -> String {
         let keys = listed("", self.keys);
+        let staged = match (self.delete_strategy, self.net) {
+            (DeleteStrategy::Hard, Net::LastValues | Net::FirstValues) => format!(
+                "(SELECT *, __k_cut IS NOT NULL AS {REBORN} FROM (SELECT *, max(CASE WHEN __k_top = 0 THEN {VERSION} END) \
+                 OVER (PARTITION BY {keys}) AS __k_cut FROM (SELECT *, max({OP}) OVER (PARTITION BY {keys}, {VERSION}) AS __k_top \
+                 FROM {} __k_staged)) WHERE __k_cut IS NULL OR {VERSION} >= __k_cut)",
+                self.staged
+            ),
+            _ => format!("(SELECT *, false AS {REBORN} FROM {} __k_staged)", self.staged),
+        };
         let newest = format!("{VERSION} DESC, {OP} DESC, {ROW_ID}");
         let values = match self.net {
             Net::LastChange => newest.clone(),
@@ -91,8 +101,7 @@ impl Upsert<'_> {
         };
         format!(
             "(SELECT * FROM (SELECT *, first_value({OP}) OVER (PARTITION BY {keys} ORDER BY {newest}) AS {LAST_OP}, \
-             row_number() OVER (PARTITION BY {keys} ORDER BY {values}) AS __k_rank FROM {} __k_staged) WHERE __k_rank = 1)",
-            self.staged
+             row_number() OVER (PARTITION BY {keys} ORDER BY {values}) AS __k_rank FROM {staged}) WHERE __k_rank = 1)"
         )
     }
 
@@ -136,7 +145,7 @@ impl Upsert<'_> {
         let valued = format!("coalesce(s.{OP}, 0) = 1");
         let was_deleted = format!("coalesce(h.{IS_DELETED}, false)");
         let takes_staged = match self.net {
-            Net::FirstValues => format!("NOT ({hit})"),
+            Net::FirstValues => format!("(NOT ({hit}) OR coalesce(s.{REBORN}, false))"),
             Net::LastChange | Net::LastValues => valued.clone(),
         };
         let mut columns: Vec<String> = Vec::new();
@@ -145,9 +154,10 @@ impl Upsert<'_> {
             let (staged, stored) = (qualified("s", name), qualified("h", name));
             columns
                 .push(format!("CASE WHEN {takes_staged} THEN {staged} ELSE {stored} END AS {}", quoted(name)));
-            if self.net != Net::FirstValues {
-                differs.push(format!("({staged} IS DISTINCT FROM {stored})"));
-            }
+            differs.push(match self.net {
+                Net::FirstValues => format!("(s.{REBORN} AND ({staged} IS DISTINCT FROM {stored}))"),
+                Net::LastChange | Net::LastValues => format!("({staged} IS DISTINCT FROM {stored})"),
+            });
         }
         for derived in &self.derived {
             columns.push(format!("{} AS {}", derived.value, quoted(&derived.column)));
@@ -159,8 +169,7 @@ impl Upsert<'_> {
                 ));
             }
         }
-        let differs = if differs.is_empty() { "false".to_owned() } else { differs.join(" OR ") };
-        let changed = format!("({valued} AND ({differs}))");
+        let changed = format!("({valued} AND ({}))", differs.join(" OR "));
         let (on_delete, deletes, inserts) = match self.delete_strategy {
             DeleteStrategy::Soft => (action::DELETE, format!("(NOT {was_deleted} OR {changed})"), "true".to_owned()),
             DeleteStrategy::Hard => (action::REMOVE, "true".to_owned(), format!("NOT ({gone})")),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::prelude::SessionContext;
-use kimball_config::{DeleteStrategy, Dimension, FieldHistory, Pipeline};
+use kimball_config::{DeleteStrategy, Dimension, FieldHistory, KeyStrategy, Pipeline};
 use kimball_lake::{FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN};
 
 use super::loaded_rows;
@@ -17,7 +17,7 @@ use crate::columns::{
     ACTION, IS_CURRENT, OP, OPEN_END, PROCESSED_AT, TIME, VERSION, action, equal_keys, instant_sql, listed,
     literal, qualified, quoted,
 };
-use crate::keys::spark_text_function;
+use crate::keys::{SEED, arguments, key_hash, spark_text_function};
 use crate::layout::timestamp;
 use crate::merge::Collector;
 use crate::quality::refuse_any;
@@ -33,6 +33,8 @@ pub(crate) struct FieldHistoryMerge<'a> {
     pub(crate) staged: &'a Staged,
     /// The dimension after its batch.
     pub(crate) members: &'a LakeTable,
+    /// The dimension before it: rows that the batch removed had their keys there.
+    pub(crate) members_before: &'a LakeTable,
     pub(crate) live: &'a LiveRows,
     /// The run's clock reading as an SQL expression.
     pub(crate) clock: String,
@@ -56,7 +58,9 @@ impl FieldHistoryMerge<'_> {
     pub(crate) async fn run(&self, collector: &mut Collector) -> Result<(), EngineError> {
         self.session.register_udf(spark_text_function());
         self.refuse_bad_times().await?;
+        self.session.register_udf(key_hash("member_key", &self.dimension.natural_keys));
         self.session.register_table("members", self.members.rows().await?)?;
+        self.session.register_table("members_before", self.members_before.rows().await?)?;
         self.session.register_table("fields", Arc::new(self.live.clone()))?;
         let mut kept = Vec::new();
         for (name, sql) in [
@@ -105,12 +109,28 @@ impl FieldHistoryMerge<'_> {
             Some(_) => format!("s.{TIME}"),
             None => self.clock.clone(),
         };
+        // A new life starts at its commit at the earliest; without effective times all counts from the clock.
+        let returned_at = deleted_at.clone();
         let texts: Vec<String> =
             fields.iter().map(|field| format!("spark_text(s.{name}) AS {name}", name = quoted(field))).collect();
-        let known = format!("SELECT * FROM members WHERE {}", loaded_rows(&self.dimension.surrogate_key));
+        let (keyed, loaded) = (listed("", keys), loaded_rows(&self.dimension.surrogate_key));
+        let known = match self.pipeline.delete_strategy {
+            DeleteStrategy::Soft => format!("SELECT {keyed}, {sk} FROM members WHERE {loaded}"),
+            DeleteStrategy::Hard => format!(
+                "SELECT {keyed}, max({sk}) AS {sk} FROM (SELECT {keyed}, {sk} FROM members WHERE {loaded} UNION ALL \
+                 SELECT {keyed}, {sk} FROM members_before WHERE {loaded}) GROUP BY {keyed}"
+            ),
+        };
+        // A member that came and went within the batch has no row, and no number; its hash is known all the same.
+        let (join, member) = match self.dimension.key_strategy {
+            KeyStrategy::Sequence => ("JOIN", format!("m.{sk}")),
+            KeyStrategy::Hash => {
+                ("LEFT JOIN", format!("coalesce(m.{sk}, member_key({SEED}, {}))", arguments("s", keys)))
+            }
+        };
         let changes = format!(
-            "SELECT m.{sk} AS __sk, s.{OP} AS __op, s.{VERSION} AS __v, CASE WHEN s.{OP} = 1 THEN {} ELSE {deleted_at} END AS __at, {} \
-             FROM staged s JOIN ({known}) m ON {}",
+            "SELECT {member} AS __sk, s.{OP} AS __op, s.{VERSION} AS __v, CASE WHEN s.{OP} = 1 THEN {} ELSE {deleted_at} END AS __at, \
+             {returned_at} AS __t, {} FROM staged s {join} ({known}) m ON {}",
             self.instant("s"),
             texts.join(", "),
             equal_keys("s", "m", keys)
@@ -124,7 +144,7 @@ impl FieldHistoryMerge<'_> {
         let open = format!("SELECT DISTINCT {sk} FROM fields WHERE {IS_CURRENT}");
         let gone = |condition: &str| {
             format!(
-                " UNION ALL SELECT f.{sk}, CAST(0 AS BIGINT), CAST(9223372036854775807 AS BIGINT), {moment}, {} FROM ({open}) f \
+                " UNION ALL SELECT f.{sk}, CAST(0 AS BIGINT), CAST(9223372036854775807 AS BIGINT), {moment}, {moment}, {} FROM ({open}) f \
                  LEFT ANTI JOIN (SELECT * FROM members WHERE {condition}) m ON f.{sk} = m.{sk}",
                 nulls.join(", ")
             )
@@ -144,7 +164,7 @@ impl FieldHistoryMerge<'_> {
         let fields = self.staged.layout.fields_of(&self.settings.tracked)?;
         let one = |field: &String| {
             format!(
-                "SELECT __sk, {} AS __field, {} AS __value, __op, __v, __at FROM changes",
+                "SELECT __sk, {} AS __field, {} AS __value, __op, __v, __at, __t FROM changes",
                 literal(field),
                 quoted(field)
             )
@@ -181,13 +201,18 @@ impl FieldHistoryMerge<'_> {
              LEFT JOIN states s ON e.__sk = s.__sk AND e.__field = s.__field"
         );
         let sequence = format!(
-            "SELECT *, {}, {} FROM ({known}) WINDOW w AS (PARTITION BY __sk, __field ORDER BY __v)",
+            "SELECT *, row_number() OVER w AS __place_in_batch, {}, {} FROM ({known}) WINDOW w AS (PARTITION BY __sk, __field ORDER BY __v)",
             before("__op", "CASE WHEN __was_open THEN 1 ELSE 0 END"),
             before("__value", "__old")
         );
+        // As in a history (semantics 4.1, 4.6): a value that comes back after a delete counts from its commit on.
+        let returns = "__op = 1 AND __before___op = 0 AND (__ended IS NOT NULL OR __place_in_batch > 1)";
+        let placed = format!(
+            "SELECT *, CASE WHEN {returns} THEN greatest(__at, __t) ELSE __at END AS __from_at FROM ({sequence})"
+        );
         format!(
-            "SELECT *, greatest(max(__at) OVER (PARTITION BY __sk, __field ORDER BY __v ROWS BETWEEN UNBOUNDED PRECEDING \
-             AND CURRENT ROW), CASE WHEN __was_open THEN __from ELSE __ended END) AS __p FROM ({sequence}) \
+            "SELECT *, greatest(max(__from_at) OVER (PARTITION BY __sk, __field ORDER BY __v ROWS BETWEEN UNBOUNDED PRECEDING \
+             AND CURRENT ROW), CASE WHEN __was_open THEN __from ELSE __ended END) AS __p FROM ({placed}) \
              WHERE __op <> __before___op OR (__op = 1 AND (__value IS DISTINCT FROM __before___value))"
         )
     }
@@ -198,7 +223,7 @@ impl FieldHistoryMerge<'_> {
          AS __place, max(__f) OVER at AS __f, max(__r) OVER at AS __r, max(__kept) OVER at AS __kept FROM \
          (SELECT __sk, __field, __value, __op, __p, __v, arrow_cast(NULL, 'UInt32') AS __f, CAST(NULL AS BIGINT) AS __r, \
          CAST(NULL AS VARCHAR) AS __kept FROM moves UNION ALL \
-         SELECT s.__sk, s.__field, s.__value, CAST(1 AS BIGINT), s.__from, CAST(-1 AS BIGINT), s.__f, s.__r, s.__value FROM states s \
+         SELECT s.__sk, s.__field, s.__value, CAST(1 AS BIGINT) AS __op, s.__from AS __p, CAST(-1 AS BIGINT) AS __v, s.__f, s.__r, s.__value AS __kept FROM states s \
          JOIN (SELECT DISTINCT __sk AS __key, __field AS __name FROM moves) m ON s.__sk = m.__key AND s.__field = m.__name \
          WHERE s.__f IS NOT NULL) WINDOW at AS (PARTITION BY __sk, __field, __p)) WHERE __place = 1"
             .to_owned()
@@ -211,7 +236,10 @@ impl FieldHistoryMerge<'_> {
              CASE WHEN __op = 0 THEN __p ELSE coalesce(__next, {OPEN_END}) END AS valid_to, \
              (__op = 1 AND __next IS NULL) AS {IS_CURRENT}, {} AS {PROCESSED_AT}, __f AS {FILE_COLUMN}, __r AS {ROW_COLUMN}, \
              CAST(CASE WHEN __f IS NULL THEN {} ELSE {} END AS BIGINT) AS {ACTION} FROM \
-             (SELECT *, lead(__p) OVER (PARTITION BY __sk, __field ORDER BY __p) AS __next FROM spots) \
+             (SELECT *, lead(__p) OVER (PARTITION BY __sk, __field ORDER BY __p) AS __next FROM \
+             (SELECT *, lag(__value) OVER w AS __last_value, lag(__op) OVER w AS __last_op FROM spots \
+             WINDOW w AS (PARTITION BY __sk, __field ORDER BY __p)) \
+             WHERE __f IS NOT NULL OR NOT (coalesce(__last_op, 0) = 1 AND __op = 1 AND (__value IS NOT DISTINCT FROM __last_value))) \
              WHERE (__f IS NULL AND __op = 1) OR (__f IS NOT NULL AND (__op = 0 OR __next IS NOT NULL \
              OR (__value IS DISTINCT FROM __kept)))",
             self.surrogate_key(),

@@ -40,6 +40,8 @@ pub(crate) struct DimensionMerge<'a> {
     pub(crate) sequence: Option<i64>,
     /// `etl_repeats`, where it exists.
     pub(crate) repeats: Option<&'a LakeTable>,
+    /// How often the table was rebuilt.
+    pub(crate) rebuilds: i64,
     /// Intermediate results, alive as long as the session may read them.
     pub(crate) kept: Mutex<Vec<Spool>>,
 }

@@ -2,11 +2,11 @@
 //!
 //! They share the upsert. What sets them apart is which values a row takes, and which columns they add.
 
-use kimball_config::{KeyStrategy, Scd};
+use kimball_config::{DeleteStrategy, KeyStrategy, Scd};
 
 use super::{DimensionMerge, collisions};
 use crate::EngineError;
-use crate::columns::{KEY_ORIGIN, OP, ROW_ID, VERSION, listed, qualified, quoted};
+use crate::columns::{KEY_ORIGIN, OP, REBORN, ROW_ID, VERSION, listed, qualified, quoted};
 use crate::keys::{SEED, arguments, mini_key};
 use crate::layout::{Computed, Role};
 use crate::merge::Collector;
@@ -94,6 +94,16 @@ async fn member_key(merge: &DimensionMerge<'_>) -> Result<String, EngineError> {
 fn with_values_before(merge: &DimensionMerge<'_>, previous: &[(&Computed, &str)]) -> String {
     let keys = listed("", merge.keys());
     let newest = format!("{OP} DESC, {VERSION} DESC, {ROW_ID}");
+    // What a hard delete took away is no value before anything.
+    let (counts, gone) = match merge.pipeline.delete_strategy {
+        DeleteStrategy::Soft => ("true", String::new()),
+        DeleteStrategy::Hard => (
+            "(__k_gone IS NULL OR __k_version > __k_gone)",
+            format!(
+                ", max(CASE WHEN __k_wins = 0 THEN {VERSION} END) OVER (PARTITION BY {keys}) AS __k_gone"
+            ),
+        ),
+    };
     let mut last = Vec::new();
     let mut before = Vec::new();
     for (place, (_, of)) in previous.iter().enumerate() {
@@ -101,13 +111,17 @@ fn with_values_before(merge: &DimensionMerge<'_>, previous: &[(&Computed, &str)]
         last.push(format!(
             "first_value({of}) OVER (PARTITION BY {keys} ORDER BY {newest}) AS __k_last_{place}"
         ));
-        let other = format!("({OP} = 1 AND ({of} IS DISTINCT FROM __k_last_{place}))");
+        let other = format!("({OP} = 1 AND {counts} AND ({of} IS DISTINCT FROM __k_last_{place}))");
         before.push(format!(
             "first_value({of}) OVER (PARTITION BY {keys} ORDER BY CASE WHEN {other} THEN 0 ELSE 1 END, {newest}) \
              AS __k_before_{place}, bool_or({other}) OVER (PARTITION BY {keys}) AS __k_moved_{place}"
         ));
     }
-    format!("(SELECT *, {} FROM (SELECT *, {} FROM staged))", before.join(", "), last.join(", "))
+    format!(
+        "(SELECT *, {} FROM (SELECT *, {}{gone} FROM (SELECT *, max({OP}) OVER (PARTITION BY {keys}, {VERSION}) AS __k_wins FROM staged)))",
+        before.join(", "),
+        last.join(", ")
+    )
 }
 
 /// Type 3: the value before the last change, in this batch or in the table.
@@ -122,7 +136,7 @@ fn previous_value(
     let none_yet = crate::nulls::filler(merge.pipeline, &merge.staged.layout, &field)?;
     let value = format!(
         "CASE WHEN coalesce(s.{OP}, 0) = 0 THEN {column} WHEN s.__k_moved_{place} THEN s.__k_before_{place} \
-         WHEN h.{} IS NULL THEN {none_yet} WHEN {} IS DISTINCT FROM {stored} THEN {stored} ELSE {column} END",
+         WHEN h.{} IS NULL OR s.{REBORN} THEN {none_yet} WHEN {} IS DISTINCT FROM {stored} THEN {stored} ELSE {column} END",
         kimball_lake::FILE_COLUMN,
         qualified("s", of),
     );

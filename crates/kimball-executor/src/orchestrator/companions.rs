@@ -47,7 +47,7 @@ impl RunContext {
                     None => self.create(&pipeline, combinations.table_schema()).await?,
                 };
                 let live = table.live_rows().await?;
-                let target = MergeTarget { table: &table, live: &live, hashdiff: None, sequence: None, repeats: None };
+                let target = MergeTarget::new(&table, &live);
                 let (change, _) = own.merge(&combinations, target).await?;
                 if self.commit_companion(batch, &table, &live, change, epoch).await? {
                     done = true;
@@ -61,12 +61,13 @@ impl RunContext {
         Ok(())
     }
 
-    /// Brings the history table of type 4 up to the dimension, which holds the batch already.
+    /// Brings the history table of type 4 up to the dimension, which holds the batch already; `members` is it before
+    /// and after.
     pub(super) async fn write_field_history(
         &self,
         batch: &Batch<'_>,
         staged: &StagedBatch,
-        members: &LakeTable,
+        members: (&LakeTable, &LakeTable),
         epoch: i64,
     ) -> Result<(), PipelineError> {
         let (Some(settings), Some(schema)) = (field_history(batch.pipeline), batch.field_history_schema()) else {

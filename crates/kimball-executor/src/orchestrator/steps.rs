@@ -176,13 +176,14 @@ impl RunContext {
             let commit = Commit {
                 files: std::mem::take(&mut change.files),
                 removals: std::mem::take(&mut change.removals),
-                transactions: self.transactions(batch, &staged, &live, &change),
+                transactions: self.transactions(batch, &staged, (&table, &live), &change).await?,
                 lease: Some(epoch),
                 user_metadata: batch_metadata(batch.batch_id),
                 alteration: table.alteration(staged.table_schema(), &new_table(pipeline))?,
             };
             if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {
-                self.write_field_history(batch, &staged, &table.refreshed().await?, epoch).await?;
+                let after = table.refreshed().await?;
+                self.write_field_history(batch, &staged, (&table, &after), epoch).await?;
                 let warnings = warnings.into_iter().chain(stale_configuration(prepared, self.refresh)).collect();
                 return Ok(Loaded { rows_read: staged.rows_read().to_vec(), change, warnings });
             }
@@ -208,17 +209,24 @@ impl RunContext {
             hashdiff: table.transaction(&watermarks::hashdiff_id(pipeline)).await?,
             sequence: table.transaction(&watermarks::sequence_id(pipeline)).await?,
             repeats: repeats.as_ref(),
+            rebuilds: self.rebuilds(pipeline, table).await?,
         };
         Ok(batch.merge(staged, target).await?)
     }
 
-    fn transactions(
+    /// How often the table was rebuilt, this batch included.
+    async fn rebuilds(&self, pipeline: &Pipeline, table: &LakeTable) -> Result<i64, PipelineError> {
+        let before = table.transaction(&watermarks::rebuilds_id(pipeline)).await?.unwrap_or_default();
+        Ok(before + i64::from(self.refresh == Refresh::Rebuild))
+    }
+
+    async fn transactions(
         &self,
         batch: &Batch<'_>,
         staged: &StagedBatch,
-        live: &LiveRows,
+        (table, live): (&LakeTable, &LiveRows),
         change: &ChangeSet,
-    ) -> Vec<(String, i64)> {
+    ) -> Result<Vec<(String, i64)>, PipelineError> {
         let pipeline = batch.pipeline;
         let mut all = watermarks::transactions(pipeline, batch.sources);
         // All rows of the table are then hashed alike.
@@ -227,7 +235,10 @@ impl RunContext {
             all.extend(hashed.map(|hashed| (watermarks::hashdiff_id(pipeline), hashed)));
         }
         all.extend(change.sequence.map(|mark| (watermarks::sequence_id(pipeline), mark)));
-        all
+        if self.refresh == Refresh::Rebuild {
+            all.push((watermarks::rebuilds_id(pipeline), self.rebuilds(pipeline, table).await?));
+        }
+        Ok(all)
     }
 
     pub(super) async fn create(

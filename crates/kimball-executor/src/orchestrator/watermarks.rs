@@ -93,6 +93,11 @@ pub(super) fn sequence_id(pipeline: &Pipeline) -> String {
     format!("{}#sequence", pipeline.table)
 }
 
+/// The transaction that counts how often the table was rebuilt: what is remembered besides its rows counts no more.
+pub(super) fn rebuilds_id(pipeline: &Pipeline) -> String {
+    format!("{}#rebuilds", pipeline.table)
+}
+
 /// The transactions that a batch commits with its rows.
 pub(super) fn transactions(pipeline: &Pipeline, sources: &[PinnedSource]) -> Vec<(String, i64)> {
     let mut all = Vec::with_capacity(sources.len() * 2 + 1);

@@ -3,6 +3,7 @@
 //!
 //! A repeat belongs to the life in which it was said, which a later life of the member must not hear of. Lives are
 //! told apart by the number of the member's deleted rows: it stays while a life goes on, and every delete raises it.
+//! A rebuilt table begins a range of numbers of its own.
 
 use arrow::array::RecordBatch;
 use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
@@ -14,6 +15,9 @@ use crate::keys::{SEED, arguments};
 use crate::merge::{Collector, addresses};
 use crate::session::query;
 use crate::stage::Arrival;
+
+/// More lives than a member has between two rebuilds of its table.
+const LIVES: i64 = 1 << 32;
 
 impl VersionMerge<'_> {
     /// `remembered`: the repeats of this dimension: `__key`, the hash of the natural key, `__at` and `__lived`.
@@ -42,8 +46,9 @@ impl VersionMerge<'_> {
     pub(super) async fn register_confirmed(&self) -> Result<(), EngineError> {
         let chain = format!(
             "SELECT *, member_key({SEED}, {keys}) AS __key, \
-             sum(CASE WHEN __del THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) AS __lived FROM chain",
-            keys = self.keys
+             {first} + sum(CASE WHEN __del THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) AS __lived FROM chain",
+            keys = self.keys,
+            first = self.first_life()
         );
         let confirmed = format!(
             "SELECT DISTINCT {}, r.__at, c.__th, c.__uh, c.__f AS __rf, c.__r AS __rr FROM ({chain}) c \
@@ -74,9 +79,10 @@ impl VersionMerge<'_> {
         }
         self.register_lived().await?;
         let rows = format!(
-            "SELECT member_key({SEED}, {}) AS key_hash, r.__p AS effective_at, CAST(coalesce(l.__lived, 0) AS BIGINT) AS life \
+            "SELECT member_key({SEED}, {}) AS key_hash, r.__p AS effective_at, {} + CAST(coalesce(l.__lived, 0) AS BIGINT) AS life \
              FROM repeated r LEFT JOIN lived l ON {}",
             arguments("r", self.merge.keys()),
+            self.first_life(),
             equal_keys("r", "l", self.merge.keys())
         );
         let rows = query(self.merge.session, &rows).await?.collect().await?;
@@ -104,6 +110,11 @@ impl VersionMerge<'_> {
         self.register("lived", &format!("SELECT {keys}, count(*) AS __lived FROM ({lived}) GROUP BY {keys}"))
             .await?;
         Ok(())
+    }
+
+    /// The number of a member's first life, as SQL.
+    fn first_life(&self) -> String {
+        format!("CAST({} AS BIGINT)", self.merge.rebuilds.saturating_mul(LIVES))
     }
 
     /// Only a feed tells one change after the other; a snapshot speaks of the present.
