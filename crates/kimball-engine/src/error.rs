@@ -67,7 +67,7 @@ pub enum EngineError {
     /// A Delta source went back behind the watermark.
     #[error(
         "{source_name} is at version {version}, below its watermark {watermark}: the table was recreated. \
-         Load it anew under a new target, or restore the table"
+         Restore it, or run with --full-refresh, which reads it whole and reconciles"
     )]
     Recreated {
         /// The source.

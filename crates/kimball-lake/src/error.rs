@@ -59,6 +59,17 @@ pub enum LakeError {
         /// The newest version.
         newest: i64,
     },
+    /// The log no longer tells what the version changed.
+    #[error(
+        "the log of {table} no longer holds version {version}, from which its changes are to be read: it was cleaned up \
+         (`delta.logRetentionDuration`). `--full-refresh` reads the table whole and reconciles"
+    )]
+    FeedGone {
+        /// The table's name or path.
+        table: String,
+        /// The version that is wanted.
+        version: i64,
+    },
     /// Appended rows cannot be told apart in a commit that also removed rows.
     #[error(
         "version {version} of {table} changed or removed rows; `cdc_strategy: append` can only skip those \
@@ -144,9 +155,10 @@ impl Classify for LakeError {
     fn kind(&self) -> FaultKind {
         match self {
             Self::InvalidName { .. } | Self::InvalidLocation { .. } => FaultKind::Config,
-            Self::NoChangeFeed { .. } | Self::NotAppendOnly { .. } | Self::NoSuchVersion { .. } => {
-                FaultKind::Config
-            }
+            Self::NoChangeFeed { .. }
+            | Self::NotAppendOnly { .. }
+            | Self::NoSuchVersion { .. }
+            | Self::FeedGone { .. } => FaultKind::Config,
             Self::Missing { .. } | Self::NoFiles { .. } => FaultKind::MissingTable,
             Self::UnsupportedType { .. } => FaultKind::SchemaMismatch,
             Self::Folder { .. } | Self::BadPath { .. } => FaultKind::Storage,

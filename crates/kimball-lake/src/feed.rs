@@ -21,7 +21,7 @@ impl LakeTable {
     ///
     /// # Errors
     /// [`LakeError::NoChangeFeed`] when the table records none, [`LakeError::NoSuchVersion`] when `from`
-    /// lies beyond the pinned version.
+    /// lies beyond the pinned version, [`LakeError::FeedGone`] when the log was cleaned up behind it.
     pub async fn changes(&self, from: i64) -> Result<Arc<dyn TableProvider>, LakeError> {
         if !self.has_change_feed()? {
             return Err(LakeError::NoChangeFeed { table: self.name.clone() });
@@ -33,6 +33,7 @@ impl LakeTable {
             return Err(no_version());
         }
         let end = u64::try_from(self.version()).map_err(|_| no_version())?;
+        self.refuse_cleaned_log(from).await?;
         let feed = self
             .inner
             .clone()
@@ -47,8 +48,10 @@ impl LakeTable {
     /// The rows that the versions `from` to the pinned one appended, for a table without a change feed.
     ///
     /// # Errors
-    /// [`LakeError::NotAppendOnly`] when one of these versions also took rows away.
+    /// [`LakeError::NotAppendOnly`] when one of these versions also took rows away, [`LakeError::FeedGone`] when
+    /// the log was cleaned up behind `from`.
     pub async fn appended(&self, from: i64) -> Result<Arc<dyn TableProvider>, LakeError> {
+        self.refuse_cleaned_log(from).await?;
         let mut added: Vec<Add> = Vec::new();
         for version in from..=self.version() {
             for action in self.actions_of(version).await? {
@@ -64,5 +67,14 @@ impl LakeTable {
         let paths: Vec<String> = added.into_iter().map(|add| add.path).collect();
         let provider = self.inner.table_provider().with_file_paths(paths);
         Ok(Arc::new(provider.build().await?))
+    }
+
+    /// A log is cleaned up from its beginning: where the first commit is there, the others are. Readers pass over
+    /// commits that are gone, and so would lose changes without a word.
+    async fn refuse_cleaned_log(&self, from: i64) -> Result<(), LakeError> {
+        match self.actions_of(from).await?.is_empty() && from <= self.version() {
+            true => Err(LakeError::FeedGone { table: self.name.clone(), version: from }),
+            false => Ok(()),
+        }
     }
 }
