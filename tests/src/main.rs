@@ -11,7 +11,8 @@ use kimball_tests::demo::{self, DemoOptions};
 use kimball_tests::prove::{Proof, prove};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
-const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       kimball-testkit prove [CASES [SEED]]";
+const USAGE: &str =
+    "usage: kimball-testkit scenarios [--keep] PATH...\n       kimball-testkit prove [CASES [SEED]]";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -70,7 +71,8 @@ fn demo(arguments: &[String]) -> ExitCode {
 
 /// `prove [CASES [SEED]]`: 100,000 cases and a seed from the clock by default.
 fn prove_histories(arguments: &[String]) -> ExitCode {
-    let number = |place: usize| arguments.get(place).map(|text| text.replace('_', "").parse::<u64>()).transpose();
+    let number =
+        |place: usize| arguments.get(place).map(|text| text.replace('_', "").parse::<u64>()).transpose();
     let (Ok(cases), Ok(seed), true) = (number(0), number(1), arguments.len() <= 2) else { return usage() };
     let proof = Proof {
         cases: cases.map_or(100_000, |cases| usize::try_from(cases).unwrap_or(usize::MAX)),

@@ -5,6 +5,7 @@
 mod command;
 mod crash;
 mod guide;
+mod histories;
 mod interop;
 mod leases;
 mod project;

@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod layers;
 mod process;
+mod prove;
 mod scenarios;
 mod tidy;
 
@@ -19,6 +20,8 @@ Usage: cargo xtask VERB
   test [ARGS]                            every test of the workspace, examples in the documentation included;
                                          ARGS go to `cargo test`
   scenarios PATH...                      the scenario files below the paths
+  prove [CASES [SEED]]                   histories against the algebra of their changes: 100,000 cases by default;
+                                         a case that fails is cut down to a scenario file
   demo [--scale S] [--dir DIR] [ARGS]    builds the engine and shows a whole project on generated retail tables
   check                                  fmt, clippy, docs, tidy and layers
   tidy                                   the hygiene of the sources
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match verb.as_deref() {
         Some("test") => check::test(&rest),
         Some("scenarios") => scenarios::run(&rest),
+        Some("prove") => prove::run(&rest),
         Some("demo") => demo::run(&rest),
         Some("check") if rest.is_empty() => check::everything(),
         Some("tidy") if rest.is_empty() => tidy::run(),

@@ -63,7 +63,8 @@ impl Batch<'_> {
         );
         let stream = query(&session, &distinct).await?.execute_stream().await?;
         let rows = Spool::fill(stream, Numbering::Numbered).await?;
-        let fields = staged.staged.layout.output.iter().filter(|field| mini.natural_keys.contains(field.name()));
+        let fields =
+            staged.staged.layout.output.iter().filter(|field| mini.natural_keys.contains(field.name()));
         let output = arrow::datatypes::Schema::new(fields.cloned().collect::<Vec<_>>());
         let existing = table.map(LakeTable::schema).transpose()?;
         let layout = Layout::of(pipeline, &output, existing.as_deref())?;

@@ -1,18 +1,19 @@
 //! One batch of one pipeline, from staged rows to a change set.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 use datafusion::prelude::SessionContext;
 use kimball_config::{Dimension, Fact, Pipeline, TableKind, TableName};
-use kimball_lake::{LakeTable, LiveRows};
+use kimball_lake::{FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN};
 
 use crate::EngineError;
+use crate::columns::{DEFAULT_KEYS, KEY_ORIGIN};
 use crate::dimension::{DimensionMerge, is_numbered, loaded_rows, missing_defaults};
 use crate::fact::{Broker, FactMerge, refuse_dangling};
-use crate::merge::{ChangeSet, Collector};
+use crate::merge::{ChangeSet, Collector, addresses};
 use crate::quality::number;
 use crate::session::{EngineRuntime, query};
 use crate::source::PinnedSource;
@@ -221,8 +222,7 @@ impl Batch<'_> {
     ) -> Result<Vec<String>, EngineError> {
         let session = target.session;
         refuse_dangling(session, fact, self.dimensions).await?;
-        let broker =
-            Broker { session, fact, dimensions: self.dimensions, staged_rows: staged.rows.rows() };
+        let broker = Broker { session, fact, dimensions: self.dimensions, staged_rows: staged.rows.rows() };
         let _resolved = broker.resolve().await?;
         let merge = FactMerge {
             session,
@@ -270,15 +270,33 @@ impl Batch<'_> {
 
     /// Keys of the default members that the table holds.
     async fn default_keys(&self, table: &LakeTable, surrogate_key: &str) -> Result<Vec<i64>, EngineError> {
+        let key = crate::columns::quoted(surrogate_key);
+        // The column that says so is hardly there; keys fill a table.
+        if table.schema()?.field_with_name(KEY_ORIGIN).is_ok() {
+            let marked = self.keys_where(table, &key, &format!("{KEY_ORIGIN} = 'default'")).await?;
+            if marked.len() >= 4 {
+                return Ok(marked);
+            }
+        }
+        self.keys_where(table, &key, &format!("{key} IN {DEFAULT_KEYS}")).await
+    }
+
+    async fn keys_where(
+        &self,
+        table: &LakeTable,
+        key: &str,
+        condition: &str,
+    ) -> Result<Vec<i64>, EngineError> {
         use arrow::array::AsArray;
         use arrow::datatypes::Int64Type;
         let session = self.runtime.session(self.clock);
-        session.register_table("target", table.rows().await?)?;
-        let key = crate::columns::quoted(surrogate_key);
-        let sql = format!(
-            "SELECT CAST({key} AS BIGINT) AS k FROM target WHERE {key} IN {}",
-            crate::columns::DEFAULT_KEYS
-        );
+        let live = table.live_rows().await?;
+        session.register_table("target", Arc::new(live.clone()))?;
+        // Only the rows that are found are read further.
+        let sql = format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM target WHERE {condition}");
+        let found = addresses(query(&session, &sql).await?).await?;
+        session.register_table("found", Arc::new(live.at(found)))?;
+        let sql = format!("SELECT CAST({key} AS BIGINT) AS k FROM found");
         let batches = query(&session, &sql).await?.collect().await?;
         Ok(batches
             .iter()

@@ -59,7 +59,11 @@ pub(crate) struct Collector {
 impl Collector {
     /// Begins to collect rows of `table`, which is to have the columns of `schema`; nobody computes those in
     /// `foreign`.
-    pub(crate) fn new(table: &LakeTable, schema: &SchemaRef, foreign: &[String]) -> Result<Self, EngineError> {
+    pub(crate) fn new(
+        table: &LakeTable,
+        schema: &SchemaRef,
+        foreign: &[String],
+    ) -> Result<Self, EngineError> {
         let stored = table.schema()?;
         let same_field = |(left, right): (&Arc<Field>, &Arc<Field>)| {
             left.name() == right.name() && left.data_type() == right.data_type()

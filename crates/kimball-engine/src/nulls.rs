@@ -24,7 +24,8 @@ pub(crate) fn conform(
 ) -> Result<DataFrame, EngineError> {
     if let NullPolicy::Kimball { substitutes } = &pipeline.null_policy
         && let Some(unknown) = substitutes.keys().find(|name| {
-            layout.output.iter().all(|f| f.name() != *name) && layout.computed.iter().all(|c| c.column != **name)
+            layout.output.iter().all(|f| f.name() != *name)
+                && layout.computed.iter().all(|c| c.column != **name)
         })
     {
         let message =
@@ -80,7 +81,10 @@ pub(crate) fn filler(pipeline: &Pipeline, layout: &Layout, field: &Field) -> Res
     let kind = field.data_type();
     let null = format!("arrow_cast(NULL, '{kind}')");
     let is_attribute = layout.attributes().any(|attribute| attribute == field.name())
-        || layout.computed.iter().any(|new| new.column == *field.name() && matches!(new.role, Role::Previous(_)));
+        || layout
+            .computed
+            .iter()
+            .any(|new| new.column == *field.name() && matches!(new.role, Role::Previous(_)));
     let (TableKind::Dimension(_), NullPolicy::Kimball { substitutes }, true) =
         (&pipeline.kind, &pipeline.null_policy, is_attribute)
     else {

@@ -113,7 +113,9 @@ impl TargetRows<'_> {
                 quoted(of)
             ),
             Role::MiniKey(columns) => crate::keys::mini_key(&computed.column, "", columns),
-            Role::DurableKey => format!("member_key({}, {})", crate::keys::SEED, arguments("", &self.layout.keys)),
+            Role::DurableKey => {
+                format!("member_key({}, {})", crate::keys::SEED, arguments("", &self.layout.keys))
+            }
             Role::MemberFingerprint | Role::RowFingerprint | Role::Previous(_) => quoted(&computed.column),
         }
     }

@@ -152,8 +152,10 @@ impl Upsert<'_> {
         let mut differs: Vec<String> = Vec::new();
         for name in self.output {
             let (staged, stored) = (qualified("s", name), qualified("h", name));
-            columns
-                .push(format!("CASE WHEN {takes_staged} THEN {staged} ELSE {stored} END AS {}", quoted(name)));
+            columns.push(format!(
+                "CASE WHEN {takes_staged} THEN {staged} ELSE {stored} END AS {}",
+                quoted(name)
+            ));
             differs.push(match self.net {
                 Net::FirstValues => format!("(s.{REBORN} AND ({staged} IS DISTINCT FROM {stored}))"),
                 Net::LastChange | Net::LastValues => format!("({staged} IS DISTINCT FROM {stored})"),
@@ -171,7 +173,9 @@ impl Upsert<'_> {
         }
         let changed = format!("({valued} AND ({}))", differs.join(" OR "));
         let (on_delete, deletes, inserts) = match self.delete_strategy {
-            DeleteStrategy::Soft => (action::DELETE, format!("(NOT {was_deleted} OR {changed})"), "true".to_owned()),
+            DeleteStrategy::Soft => {
+                (action::DELETE, format!("(NOT {was_deleted} OR {changed})"), "true".to_owned())
+            }
             DeleteStrategy::Hard => (action::REMOVE, "true".to_owned(), format!("NOT ({gone})")),
         };
         format!(

@@ -221,7 +221,8 @@ impl Inner {
     async fn open(&self, settings: &Settings) -> Result<RunContext, ExecutorError> {
         let run_time = settings.run_time().unwrap_or_else(clock::now);
         let pipelines = self.project.pipelines.iter();
-        let written = pipelines.flat_map(|pipeline| [&pipeline.table].into_iter().chain(pipeline.companions()));
+        let written =
+            pipelines.flat_map(|pipeline| [&pipeline.table].into_iter().chain(pipeline.companions()));
         let written = written.cloned().collect();
         RunContext::open(&self.project.target, settings, run_time, written)
             .await

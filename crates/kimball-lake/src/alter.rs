@@ -122,8 +122,8 @@ impl LakeTable {
 }
 
 fn as_map(action: &impl serde::Serialize) -> Result<Map<String, Value>, DeltaTableError> {
-    let value =
-        serde_json::to_value(action).map_err(|source| DeltaTableError::SerializeLogJson { json_err: source })?;
+    let value = serde_json::to_value(action)
+        .map_err(|source| DeltaTableError::SerializeLogJson { json_err: source })?;
     Ok(match value {
         Value::Object(map) => map,
         _ => Map::new(),

@@ -104,10 +104,10 @@ pub use kimball_config::{
 pub use kimball_control::ControlRow;
 pub use kimball_executor::{
     Banner, CancelToken, DryRun, EVENT_SCHEMA, Event, EventKind, EventReceiver, ExecutionSummary,
-    ExecutorError, FailurePolicy, Foresight, Heading, OnBusy, Orchestrator, PipelineError, PipelineExecutor, Refresh,
+    ExecutorError, FailurePolicy, Foresight, Heading, OnBusy, Orchestrator, PipelineError, PipelineExecutor,
     PipelineExecutorBuilder, PipelinePreview, PipelineResult, PipelineStatus, PreviewMode, ProjectWarning,
-    RunId, SelectionError, Selector, Settings, SettingsBuilder, SettingsError, SourceVersions, control_rows,
-    control_rows_async, counted,
+    Refresh, RunId, SelectionError, Selector, Settings, SettingsBuilder, SettingsError, SourceVersions,
+    control_rows, control_rows_async, counted,
 };
 pub use kimball_plan::{
     Dependency, ExternalTable, Place, Plan, PlanProblem, PlanWarning, PlannedPipeline, Reason, Wave,

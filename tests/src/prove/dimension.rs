@@ -40,7 +40,13 @@ impl Query {
 
 impl Query {
     /// A member's chain after the batch of the commits `from` to `to`.
-    fn after(self, chain: &Chain<char, char>, case: &Case, (from, to): (u64, u64), commits: u64) -> Chain<char, char> {
+    fn after(
+        self,
+        chain: &Chain<char, char>,
+        case: &Case,
+        (from, to): (u64, u64),
+        commits: u64,
+    ) -> Chain<char, char> {
         let batch = self.seen(case.between(from, to, commits));
         let is_first = from == 1;
         let (time, by) = match self {
@@ -91,7 +97,15 @@ pub(super) fn dimensions(seed: u64, commits: u64, members: usize) -> Vec<Dimensi
     let made = |name: &str, scd_type, query, mut batches: Vec<u64>| {
         batches.push(commits + 1);
         let chains = vec![Chain::default(); members];
-        Dimension { name: name.to_owned(), scd_type, query, batches, seen: 0, chains, published: BTreeMap::new() }
+        Dimension {
+            name: name.to_owned(),
+            scd_type,
+            query,
+            batches,
+            seen: 0,
+            chains,
+            published: BTreeMap::new(),
+        }
     };
     vec![
         made("each", 2, Query::Plain, (1..=commits).collect()),
@@ -119,33 +133,50 @@ pub(super) fn source_batch(
     version: u64,
     commits: u64,
 ) -> Result<(Option<RecordBatch>, Option<RecordBatch>)> {
-    let mut rows: [(Vec<i64>, Vec<Option<i64>>, Vec<Option<String>>, Vec<Option<String>>); 2] = Default::default();
+    let (mut upserts, mut deletes) = (SourceRows::default(), SourceRows::default());
     for (member, case) in cases.iter().enumerate() {
-        let id = i64::try_from(member).unwrap_or(i64::MAX);
-        let (place, effective, tracked, untracked) = match case.said(version, commits).map(|change| change.what) {
-            Some(What::Is { effective, tracked, untracked }) => (0, Some(effective), Some(tracked), Some(untracked)),
-            Some(What::Gone) => (1, None, None, None),
+        let rows = match case.said(version, commits).map(|change| change.what) {
+            Some(What::Is { effective, tracked, untracked }) => {
+                upserts.effective.push(Some(effective));
+                upserts.tracked.push(Some(tracked.to_string()));
+                upserts.untracked.push(Some(untracked.to_string()));
+                &mut upserts
+            }
+            Some(What::Gone) => {
+                deletes.effective.push(None);
+                deletes.tracked.push(None);
+                deletes.untracked.push(None);
+                &mut deletes
+            }
             None => continue,
         };
-        rows[place].0.push(id);
-        rows[place].1.push(effective);
-        rows[place].2.push(tracked.map(String::from));
-        rows[place].3.push(untracked.map(String::from));
+        rows.ids.push(i64::try_from(member).unwrap_or(i64::MAX));
     }
-    let schema = source_schema()?;
-    let [upserts, deletes] = rows.map(|(ids, effective, tracked, untracked)| -> Result<Option<RecordBatch>> {
-        if ids.is_empty() {
+    Ok((upserts.batch()?, deletes.batch()?))
+}
+
+/// Rows of a source, column by column.
+#[derive(Default)]
+struct SourceRows {
+    ids: Vec<i64>,
+    effective: Vec<Option<i64>>,
+    tracked: Vec<Option<String>>,
+    untracked: Vec<Option<String>>,
+}
+
+impl SourceRows {
+    fn batch(self) -> Result<Option<RecordBatch>> {
+        if self.ids.is_empty() {
             return Ok(None);
         }
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from(ids)),
-            Arc::new(TimestampMicrosecondArray::from(effective).with_timezone("UTC")),
-            Arc::new(StringArray::from(tracked)),
-            Arc::new(StringArray::from(untracked)),
+            Arc::new(Int64Array::from(self.ids)),
+            Arc::new(TimestampMicrosecondArray::from(self.effective).with_timezone("UTC")),
+            Arc::new(StringArray::from(self.tracked)),
+            Arc::new(StringArray::from(self.untracked)),
         ];
-        Ok(Some(RecordBatch::try_new(Arc::clone(&schema), columns)?))
-    });
-    Ok((upserts?, deletes?))
+        Ok(Some(RecordBatch::try_new(source_schema()?, columns)?))
+    }
 }
 
 impl Dimension {
@@ -251,14 +282,15 @@ impl Dimension {
             return None;
         }
         let all = self.query.seen(case.between(1, version, commits));
-        let places = all.iter().filter_map(|change| match change.what {
-            What::Is { effective, .. } => Some(effective),
-            What::Gone => Some(change.commit.time),
+        let places = all.iter().map(|change| match change.what {
+            What::Is { effective, .. } => effective,
+            What::Gone => change.commit.time,
         });
         places.flat_map(|place| [place - 1, place]).find_map(|at| {
             let row = chain.versions().find(|row| row.from <= at && at < row.to).map(|row| row.tracked);
             let truth = as_of(&all, at).copied();
-            (row != truth).then(|| format!("{}: as of {} it is {row:?}, but {truth:?} is true", self.name, text(at)))
+            (row != truth)
+                .then(|| format!("{}: as of {} it is {row:?}, but {truth:?} is true", self.name, text(at)))
         })
     }
 

@@ -8,11 +8,7 @@ use crate::session::query;
 
 /// Refuses generated keys that several members share, that another member of the target has, or that
 /// belong to the default members. `keys` is a query for the key column and the natural keys, one row a key.
-pub(super) async fn refuse(
-    merge: &DimensionMerge<'_>,
-    column: &str,
-    keys: &str,
-) -> Result<(), EngineError> {
+pub(super) async fn refuse(merge: &DimensionMerge<'_>, column: &str, keys: &str) -> Result<(), EngineError> {
     refuse_among_new(merge, column, keys).await?;
     if !merge.has_rows {
         return Ok(());

@@ -96,8 +96,13 @@ impl FieldHistoryMerge<'_> {
     async fn refuse_bad_times(&self) -> Result<(), EngineError> {
         let Some(column) = &self.settings.effective_at else { return Ok(()) };
         let keys = listed("", &self.dimension.natural_keys);
-        let sql = format!("SELECT {keys}, {} FROM staged WHERE {OP} = 1 AND {} IS NULL", quoted(column), self.instant(""));
-        refuse_any(self.session, &sql, &format!("`effective_at` column `{column}` is NULL or no timestamp")).await
+        let sql = format!(
+            "SELECT {keys}, {} FROM staged WHERE {OP} = 1 AND {} IS NULL",
+            quoted(column),
+            self.instant("")
+        );
+        refuse_any(self.session, &sql, &format!("`effective_at` column `{column}` is NULL or no timestamp"))
+            .await
     }
 
     /// The batch's rows under their members' surrogate keys, and members that are gone without a row.
@@ -111,8 +116,10 @@ impl FieldHistoryMerge<'_> {
         };
         // A new life starts at its commit at the earliest; without effective times all counts from the clock.
         let returned_at = deleted_at.clone();
-        let texts: Vec<String> =
-            fields.iter().map(|field| format!("spark_text(s.{name}) AS {name}", name = quoted(field))).collect();
+        let texts: Vec<String> = fields
+            .iter()
+            .map(|field| format!("spark_text(s.{name}) AS {name}", name = quoted(field)))
+            .collect();
         let (keyed, loaded) = (listed("", keys), loaded_rows(&self.dimension.surrogate_key));
         let known = match self.pipeline.delete_strategy {
             DeleteStrategy::Soft => format!("SELECT {keyed}, {sk} FROM members WHERE {loaded}"),
@@ -196,10 +203,8 @@ impl FieldHistoryMerge<'_> {
                 "CASE WHEN row_number() OVER w = 1 THEN {first} ELSE lag({column}) OVER w END AS __before_{column}"
             )
         };
-        let known = format!(
-            "SELECT e.*, s.__from, s.__ended, s.__value AS __old, (s.__f IS NOT NULL) AS __was_open FROM events e \
-             LEFT JOIN states s ON e.__sk = s.__sk AND e.__field = s.__field"
-        );
+        let known = "SELECT e.*, s.__from, s.__ended, s.__value AS __old, (s.__f IS NOT NULL) AS __was_open FROM events e \
+                     LEFT JOIN states s ON e.__sk = s.__sk AND e.__field = s.__field";
         let sequence = format!(
             "SELECT *, row_number() OVER w AS __place_in_batch, {}, {} FROM ({known}) WINDOW w AS (PARTITION BY __sk, __field ORDER BY __v)",
             before("__op", "CASE WHEN __was_open THEN 1 ELSE 0 END"),

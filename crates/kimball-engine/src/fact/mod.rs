@@ -10,8 +10,8 @@ use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 
 use crate::EngineError;
 use crate::columns::{
-    ACTION, BATCH_ID, DEFAULT_KEYS, IS_DELETED, OP, PROCESSED_AT, VERSION, action, equal_keys, listed, literal,
-    qualified, quoted,
+    ACTION, BATCH_ID, DEFAULT_KEYS, IS_DELETED, OP, PROCESSED_AT, VERSION, action, equal_keys, listed,
+    literal, qualified, quoted,
 };
 use crate::merge::Collector;
 use crate::quality::{offenders, refuse_any};

@@ -139,7 +139,10 @@ impl<T: Clone + Eq, U: Clone + Eq> Chain<T, U> {
             return chain;
         };
         let Some(current) = chain.present.last_mut() else {
-            let new = Life { changes: vec![(Commit { version: 0, time }, effective, &tracked, &untracked)], deleted_at: None };
+            let new = Life {
+                changes: vec![(Commit { version: 0, time }, effective, &tracked, &untracked)],
+                deleted_at: None,
+            };
             chain.go_on(&new);
             return chain;
         };

@@ -41,7 +41,10 @@ fn assert_invariants(chain: &Chain<u8, u8>) {
     assert!(rows.iter().all(|row| row.is_current == (row.to == OPEN_END)), "the current row is the open one");
     assert!(rows.iter().all(|row| row.from < row.to || row.is_deleted), "only a delete empties an interval");
     for (left, right) in rows.iter().zip(rows.iter().skip(1)) {
-        assert!(left.to <= right.from || left.from == left.to || right.from == right.to, "intervals are disjoint");
+        assert!(
+            left.to <= right.from || left.from == left.to || right.from == right.to,
+            "intervals are disjoint"
+        );
     }
 }
 

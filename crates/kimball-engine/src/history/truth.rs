@@ -19,7 +19,8 @@ pub fn as_of<T, U>(changes: &[Change<T, U>], at: i64) -> Option<&T> {
         match &change.what {
             What::Is { effective, tracked, .. } => {
                 let floor = *start.get_or_insert_with(|| {
-                    last_delete.map_or(i64::MIN, |deleted: i64| deleted.max(*effective).max(change.commit.time))
+                    last_delete
+                        .map_or(i64::MIN, |deleted: i64| deleted.max(*effective).max(change.commit.time))
                 });
                 life.push(((*effective).max(floor), *effective, change.commit.version, tracked));
             }
@@ -44,5 +45,7 @@ pub fn as_of<T, U>(changes: &[Change<T, U>], at: i64) -> Option<&T> {
 
 fn newest<'c, T>(life: &[(i64, i64, u64, &'c T)], at: i64) -> Option<&'c T> {
     let reached = life.iter().filter(|(counts_from, ..)| *counts_from <= at);
-    reached.max_by_key(|(counts_from, effective, version, _)| (*counts_from, *effective, *version)).map(|found| found.3)
+    reached
+        .max_by_key(|(counts_from, effective, version, _)| (*counts_from, *effective, *version))
+        .map(|found| found.3)
 }

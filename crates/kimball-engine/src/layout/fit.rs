@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use kimball_config::{FileFormat, Pipeline, SourceLocation};
 
 use super::Layout;
-use super::types::{stores, takes_guessed, widened};
+use super::types::{sql_name, stores, takes_guessed, widened};
 use crate::EngineError;
 use crate::columns as name;
 
@@ -90,8 +90,8 @@ impl Layout {
             }
             let difference = format!(
                 "column `{column}` is {} in the table and {} in the query",
-                stored.data_type(),
-                field.data_type()
+                sql_name(stored.data_type()),
+                sql_name(field.data_type())
             );
             match widened(stored.data_type(), field.data_type()) {
                 Some(wide) if pipeline.schema_evolution => {
@@ -105,7 +105,8 @@ impl Layout {
                 None => return Err(mismatch(difference)),
             }
         }
-        for stored in existing.fields().iter().filter(|stored| self.schema.field_with_name(stored.name()).is_err())
+        for stored in
+            existing.fields().iter().filter(|stored| self.schema.field_with_name(stored.name()).is_err())
         {
             if !stored.name().starts_with("__") {
                 return Err(mismatch(format!("column `{}` of the table is not in the query", stored.name())));
@@ -154,6 +155,10 @@ impl Typing {
 }
 
 fn described(schema: &Schema) -> String {
-    let columns = schema.fields().iter().filter(|field| !field.name().starts_with("__"));
-    columns.map(|field| format!("{} {}", field.name(), field.data_type())).collect::<Vec<_>>().join(", ")
+    let columns =
+        schema.fields().iter().filter(|field| !field.name().starts_with("__") && !is_hashdiff(field.name()));
+    columns
+        .map(|field| format!("{} {}", field.name(), sql_name(field.data_type())))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -179,9 +179,7 @@ impl Layout {
             Scd::Type5 => dimension
                 .mini_dimensions
                 .iter()
-                .map(|mini| {
-                    fixed(&mini.surrogate_key, DataType::Int64, Role::MiniKey(mini.columns.clone()))
-                })
+                .map(|mini| fixed(&mini.surrogate_key, DataType::Int64, Role::MiniKey(mini.columns.clone())))
                 .collect(),
             Scd::Type6 { current_values, .. } => current_values
                 .iter()

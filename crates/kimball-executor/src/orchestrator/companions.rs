@@ -70,10 +70,12 @@ impl RunContext {
         members: (&LakeTable, &LakeTable),
         epoch: i64,
     ) -> Result<(), PipelineError> {
-        let (Some(settings), Some(schema)) = (field_history(batch.pipeline), batch.field_history_schema()) else {
+        let (Some(settings), Some(schema)) = (field_history(batch.pipeline), batch.field_history_schema())
+        else {
             return Ok(());
         };
-        let pipeline = Pipeline { table: settings.table.clone(), description: None, ..batch.pipeline.clone() };
+        let pipeline =
+            Pipeline { table: settings.table.clone(), description: None, ..batch.pipeline.clone() };
         for _ in 0..RECOMPUTATIONS {
             let table = match self.warehouse.open(&table_id(&settings.table)?).await? {
                 Some(table) => table,

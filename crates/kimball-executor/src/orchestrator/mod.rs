@@ -180,7 +180,8 @@ impl RunContext {
         let Some(target) = &prepared.target else { return Ok(false) };
         if self.refresh != Refresh::Incremental
             || prepared.config_changed
-            || prepared.sources.iter().any(kimball_engine::PinnedSource::moved) {
+            || prepared.sources.iter().any(kimball_engine::PinnedSource::moved)
+        {
             return Ok(false);
         }
         if watermarks::config_fingerprint(target, pipeline).await?.is_none() {

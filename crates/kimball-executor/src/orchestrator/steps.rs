@@ -184,7 +184,8 @@ impl RunContext {
             if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {
                 let after = table.refreshed().await?;
                 self.write_field_history(batch, &staged, (&table, &after), epoch).await?;
-                let warnings = warnings.into_iter().chain(stale_configuration(prepared, self.refresh)).collect();
+                let warnings =
+                    warnings.into_iter().chain(stale_configuration(prepared, self.refresh)).collect();
                 return Ok(Loaded { rows_read: staged.rows_read().to_vec(), change, warnings });
             }
             target = Some(table.refreshed().await?);

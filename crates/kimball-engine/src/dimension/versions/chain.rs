@@ -33,9 +33,8 @@ impl VersionMerge<'_> {
             equal_keys("x", "s", self.merge.keys())
         );
         self.register("found", &found).await?;
-        let addressed = |condition: &str| {
-            format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM found {condition}")
-        };
+        let addressed =
+            |condition: &str| format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM found {condition}");
         let chosen = if self.needs_whole_chains() {
             addresses(query(self.merge.session, &addressed("")).await?).await?
         } else {
@@ -62,7 +61,9 @@ impl VersionMerge<'_> {
     /// Members that more than their open version has to be read of.
     fn deep(&self) -> String {
         let keys = &self.keys;
-        let heads = format!("SELECT {keys}, min({VALID_FROM}) AS __from, count(*) AS __heads FROM heads GROUP BY {keys}");
+        let heads = format!(
+            "SELECT {keys}, min({VALID_FROM}) AS __from, count(*) AS __heads FROM heads GROUP BY {keys}"
+        );
         let changed = match self.arrival() {
             Arrival::Changes => format!("SELECT {keys}, __e AS __at FROM up"),
             // What speaks of the present only ever meets the open version.

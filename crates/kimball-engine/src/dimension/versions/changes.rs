@@ -104,8 +104,9 @@ impl VersionMerge<'_> {
         let all = format!(
             "SELECT *, coalesce(sum(1 - __op) OVER (PARTITION BY {keys} ORDER BY __v, __op \
              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS __life FROM \
-             (SELECT {keys}, __v, CAST(1 AS BIGINT) AS __op, __e, __id, __t, __th, __uh FROM up UNION ALL \
-             SELECT {keys}, __v, CAST(0 AS BIGINT), NULL, NULL, __t, NULL, NULL FROM gone)"
+             (SELECT {keys}, __v, CAST(1 AS BIGINT) AS __op, __e, __id, __t, __th, __uh FROM ({unsettled}) UNION ALL \
+             SELECT {keys}, __v, CAST(0 AS BIGINT), NULL, NULL, __t, NULL, NULL FROM gone)",
+            unsettled = self.unsettled()
         );
         match self.history.kept_changes {
             KeptChanges::All => all,

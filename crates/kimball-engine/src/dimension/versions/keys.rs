@@ -7,9 +7,7 @@ use super::VersionMerge;
 use crate::EngineError;
 use crate::columns::{ACTION, ROW_ID, VALID_FROM, action, equal_keys, listed, qualified};
 use crate::dimension::collisions;
-use crate::keys::{
-    SEED, arguments, durable_version_key, key_hash, row_fingerprint, spark_text_function,
-};
+use crate::keys::{SEED, arguments, durable_version_key, key_hash, row_fingerprint, spark_text_function};
 use crate::layout::Role;
 use crate::merge::Collector;
 use crate::quality::{number, refuse_any};
@@ -121,10 +119,7 @@ impl VersionMerge<'_> {
             ),
             kind => format!("arrow_cast({point}.__p, '{kind}')"),
         };
-        Some(format!(
-            "CASE WHEN {point}.__id IS NULL THEN {start} ELSE {} END",
-            qualified(staged, column)
-        ))
+        Some(format!("CASE WHEN {point}.__id IS NULL THEN {start} ELSE {} END", qualified(staged, column)))
     }
 
     /// New versions with whether another version of the same member has their key.

@@ -6,6 +6,10 @@
 //! get another end or other attributes, and which stay as they are and are left alone. What must come of it
 //! is stated row by row in [`crate::history`].
 //!
+//! Most changes need none of that: the first row of a new member, and a row of a snapshot that says what holds
+//! already, are settled at once. Of a member whose changes all come after the start of its open version, that
+//! version is all that is read.
+//!
 //! Every step is one query over narrow columns: keys, hashes, instants. Attributes are joined to it at the
 //! end, for the rows that are written.
 
@@ -15,6 +19,7 @@ mod keys;
 mod newest;
 mod points;
 mod repeats;
+mod settled;
 mod write;
 
 use kimball_config::{History, Scd};
@@ -49,6 +54,7 @@ pub(super) async fn merge(
     merge.register_remembered().await?;
     merge.register_chain().await?;
     merge.register_confirmed().await?;
+    merge.register_settled().await?;
     merge.register("lives", &merge.lives()).await?;
     merge.register("points", &merge.points()).await?;
     merge.register("neighbours", &merge.neighbours()).await?;

@@ -28,9 +28,7 @@ impl VersionMerge<'_> {
         let keys = &self.keys;
         let columns = self.current_columns();
         let own: Vec<String> = self.merge.keys().to_vec();
-        let left_alone = format!(
-            "SELECT c.* FROM chain c LEFT JOIN outcome o ON c.__f = o.__f AND c.__r = o.__r WHERE o.__f IS NULL"
-        );
+        let left_alone = "SELECT c.* FROM chain c LEFT JOIN outcome o ON c.__f = o.__f AND c.__r = o.__r WHERE o.__f IS NULL";
         let last = format!(
             "SELECT {keys}, __id, __uid, __cf, __cr FROM (SELECT *, row_number() OVER (PARTITION BY {keys} \
              ORDER BY __life DESC, __p DESC, __vt DESC) AS __nth FROM \
@@ -39,8 +37,9 @@ impl VersionMerge<'_> {
              CAST(NULL AS BIGINT) AS __id, CAST(NULL AS BIGINT) AS __uid, __f AS __cf, __r AS __cr FROM ({left_alone}))) WHERE __nth = 1"
         );
         self.register("last_rows", &last).await?;
-        let contents =
-            format!("SELECT __cf AS {FILE_COLUMN}, __cr AS {ROW_COLUMN} FROM last_rows WHERE __cf IS NOT NULL");
+        let contents = format!(
+            "SELECT __cf AS {FILE_COLUMN}, __cr AS {ROW_COLUMN} FROM last_rows WHERE __cf IS NOT NULL"
+        );
         let contents = addresses(query(self.merge.session, &contents).await?).await?;
         let target = &self.merge.target;
         target.register("last_contents", target.live.at(contents)).await?;
@@ -61,7 +60,8 @@ impl VersionMerge<'_> {
         );
         self.register("newest", &newest).await?;
         let names: Vec<String> = columns.into_iter().map(|(column, _)| column).collect();
-        let outcome_columns = "__life, __p, __e, __id, __uid, __th, __sk, __f, __r, __cf, __cr, __vt, __cur, __del";
+        let outcome_columns =
+            "__life, __p, __e, __id, __uid, __th, __sk, __f, __r, __cf, __cr, __vt, __cur, __del";
         let all = format!(
             "SELECT {keys}, {outcome_columns}, {ACTION} FROM outcome UNION ALL \
              SELECT {}, CAST(0 AS BIGINT) AS __life, c.__vf AS __p, c.__e, CAST(NULL AS BIGINT) AS __id, CAST(NULL AS BIGINT) AS __uid, \

@@ -137,12 +137,13 @@ impl VersionMerge<'_> {
         );
         format!(
             "SELECT {keys}, __life, __p, __e, __id, __uid, __th, __sk, __f, __r, __cf, __cr, __vt, __cur, __del, \
-             CAST(CASE WHEN __sk IS NULL THEN {} WHEN __del THEN {} WHEN {content} THEN {} ELSE {} END AS BIGINT) AS {ACTION} \
-             FROM ({closed}) WHERE __sk IS NULL OR {content} OR {interval}",
+             CAST(CASE WHEN __sk IS NULL THEN {} WHEN __del THEN {} WHEN {content} OR __cur THEN {} ELSE {} END AS BIGINT) AS {ACTION} \
+             FROM ({closed}) WHERE __sk IS NULL OR {content} OR {interval} UNION ALL {fresh}",
             action::INSERT,
             action::DELETE,
             action::UPDATE,
-            action::EXPIRE
+            action::EXPIRE,
+            fresh = self.fresh_outcome()
         )
     }
 }

@@ -22,7 +22,8 @@ const LIVES: i64 = 1 << 32;
 impl VersionMerge<'_> {
     /// `remembered`: the repeats of this dimension: `__key`, the hash of the natural key, `__at` and `__lived`.
     pub(super) async fn register_remembered(&self) -> Result<(), EngineError> {
-        let columns = format!("key_hash AS __key, arrow_cast(effective_at, {INSTANT}) AS __at, life AS __lived");
+        let columns =
+            format!("key_hash AS __key, arrow_cast(effective_at, {INSTANT}) AS __at, life AS __lived");
         let remembered = match self.merge.repeats.filter(|_| self.remembers()) {
             Some(table) => {
                 self.merge.session.register_table("etl_repeats", table.rows().await?)?;
