@@ -56,6 +56,8 @@ pub(super) async fn merge(
     merge.register_confirmed().await?;
     merge.register_settled().await?;
     merge.register("lives", &merge.lives()).await?;
+    merge.register("members", &merge.members()).await?;
+    merge.register("floored", &merge.floored()).await?;
     merge.register("points", &merge.points()).await?;
     merge.register("neighbours", &merge.neighbours()).await?;
     merge.register_numbered("outcome", &merge.outcome()).await?;

@@ -1,18 +1,23 @@
 //! From changes and versions to points in time, and from points to what becomes of each row.
 
-use super::{INSTANT, VersionMerge};
+use super::VersionMerge;
 use crate::columns::{ACTION, BEYOND, OPEN_END, action, equal_keys, listed};
 use crate::stage::Arrival;
 
 impl VersionMerge<'_> {
-    /// The changes of the batch with the earliest instant that each may reach back to, `__floor`.
-    fn floored(&self) -> String {
+    /// `members`: what the batch has to know of each member that the table knows.
+    pub(super) fn members(&self) -> String {
         let keys = &self.keys;
-        let members = format!(
+        format!(
             "SELECT {keys}, bool_or(__present) AS __open, min(CASE WHEN __present THEN __vf END) AS __life_start, \
              max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, \
              max(CASE WHEN __del AND __vt > __vf THEN __vt END) AS __last_delete FROM chain GROUP BY {keys}"
-        );
+        )
+    }
+
+    /// `floored`: the changes of the batch with the earliest instant that each may reach back to, `__floor`.
+    pub(super) fn floored(&self) -> String {
+        let keys = &self.keys;
         // What is known of a life when it begins: its first change, and the deletes before it.
         let begun = format!(
             "SELECT *, first_value(__e) OVER first AS __e0, first_value(__t) OVER first AS __t0, \
@@ -32,7 +37,7 @@ impl VersionMerge<'_> {
         );
         format!(
             "SELECT {}, c.__life, c.__v, c.__e, c.__id, c.__t, c.__th, c.__uh, coalesce(m.__open, false) AS __open, m.__cur_from, \
-             {floor} AS __floor FROM ({begun}) c LEFT JOIN ({members}) m ON {} WHERE c.__op = 1",
+             {floor} AS __floor FROM ({begun}) c LEFT JOIN members m ON {} WHERE c.__op = 1",
             listed("c", self.merge.keys()),
             equal_keys("c", "m", self.merge.keys())
         )
@@ -54,33 +59,32 @@ impl VersionMerge<'_> {
                 OPEN_END,
             ),
         };
-        let no_row = format!(
-            "CAST(NULL AS BIGINT) AS __sk, arrow_cast(NULL, 'UInt32') AS __f, CAST(NULL AS BIGINT) AS __r, \
-             arrow_cast(NULL, {INSTANT}) AS __old_vt, CAST(NULL AS BOOLEAN) AS __old_cur, CAST(NULL AS BIGINT) AS __old_th, \
-             CAST(NULL AS BIGINT) AS __old_uh, arrow_cast(NULL, {INSTANT}) AS __old_e"
-        );
+        let no_row = "arrow_cast(NULL, 'UInt32') AS __cf, CAST(NULL AS BIGINT) AS __cr";
         let changes = format!(
-            "SELECT {keys}, __life, {start} AS __p, {rank} AS __rank_e, __v AS __rank_v, __e, __id, __th, __uh, false AS __is_repeat, \
-             {no_row}, arrow_cast(NULL, 'UInt32') AS __cf, CAST(NULL AS BIGINT) AS __cr FROM ({})",
-            self.floored()
+            "SELECT {keys}, __life, {start} AS __p, {rank} AS __rank_e, __v AS __rank_v, __e, __id, __th, __uh, \
+             false AS __is_repeat, {no_row} FROM floored"
         );
         let versions = format!(
             "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __vf AS __p, __e AS __rank_e, CAST(-1 AS BIGINT) AS __rank_v, __e, \
-             CAST(NULL AS BIGINT) AS __id, __th, __uh, false AS __is_repeat, __sk, __f, __r, __vt AS __old_vt, \
-             __was_current AS __old_cur, __th AS __old_th, __uh AS __old_uh, __e AS __old_e, __f AS __cf, __r AS __cr FROM chain WHERE __present"
+             CAST(NULL AS BIGINT) AS __id, __th, __uh, false AS __is_repeat, {no_row} FROM chain WHERE __present"
         );
         let repeats = format!(
             "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __at AS __p, __at AS __rank_e, CAST(-2 AS BIGINT) AS __rank_v, __at AS __e, \
-             CAST(NULL AS BIGINT) AS __id, __th, __uh, true AS __is_repeat, {no_row}, __rf AS __cf, __rr AS __cr FROM confirmed"
+             CAST(NULL AS BIGINT) AS __id, __th, __uh, true AS __is_repeat, __rf AS __cf, __rr AS __cr FROM confirmed"
         );
+        let newest = format!(
+            "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {keys}, __life, __p ORDER BY __rank_e DESC, __rank_v DESC, __id) \
+             AS __place FROM ({changes} UNION ALL {versions} UNION ALL {repeats})) WHERE __place = 1"
+        );
+        let mut point = self.merge.keys().to_vec();
+        point.extend(["__life".to_owned(), "__p".to_owned()]);
         format!(
-            "SELECT * FROM (SELECT {keys}, __life, __p, __e, __id, __th, __uh, __is_repeat, \
-             row_number() OVER (PARTITION BY {keys}, __life, __p ORDER BY __rank_e DESC, __rank_v DESC, __id) AS __place, \
-             max(__sk) OVER at AS __sk, max(__f) OVER at AS __f, max(__r) OVER at AS __r, max(__old_vt) OVER at AS __old_vt, \
-             bool_or(__old_cur) OVER at AS __old_cur, max(__old_th) OVER at AS __old_th, max(__old_uh) OVER at AS __old_uh, max(__old_e) OVER at AS __old_e, \
-             max(__cf) OVER at AS __cf, max(__cr) OVER at AS __cr \
-             FROM ({changes} UNION ALL {versions} UNION ALL {repeats}) WINDOW at AS (PARTITION BY {keys}, __life, __p)) \
-             WHERE __place = 1"
+            "SELECT {}, w.__life, w.__p, w.__e, w.__id, w.__th, w.__uh, w.__is_repeat, v.__sk, v.__f, v.__r, v.__vt AS __old_vt, \
+             v.__was_current AS __old_cur, v.__th AS __old_th, v.__uh AS __old_uh, v.__e AS __old_e, \
+             coalesce(v.__f, w.__cf) AS __cf, coalesce(v.__r, w.__cr) AS __cr FROM ({newest}) w LEFT JOIN \
+             (SELECT *, CAST(0 AS BIGINT) AS __life, __vf AS __p FROM chain WHERE __present) v ON {}",
+            listed("w", self.merge.keys()),
+            equal_keys("w", "v", &point)
         )
     }
 
