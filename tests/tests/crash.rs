@@ -72,7 +72,7 @@ fn require_same(project: &Project, twin: &Project, when: &str) {
 }
 
 /// Runs copies of `before` until one is killed at `moment` and left `found` true of what the dead process left.
-fn killed_at<T>(
+pub fn killed_at<T>(
     before: &Project,
     line: &str,
     what: &str,

@@ -33,6 +33,9 @@ pub(super) fn widened(stored: &DataType, staged: &DataType) -> Option<DataType> 
     if stores(staged, stored) {
         return Some(staged.clone());
     }
+    if stored.is_integer() && staged.is_integer() {
+        return None;
+    }
     let digits = |kind: &DataType| match kind {
         Decimal128(precision, scale) => Some((*precision, *scale)),
         kind => integer_digits(kind).map(|digits| (digits, 0)),
