@@ -12,6 +12,7 @@ mod feed;
 mod files;
 mod live;
 mod location;
+mod page_reader;
 mod schema;
 mod table;
 mod write;

@@ -29,6 +29,7 @@ use futures::TryStreamExt;
 use roaring::RoaringTreemap;
 
 use crate::commit::RowRemovals;
+use crate::page_reader::PageReaders;
 use crate::write::DataFile;
 use crate::{LakeError, LakeTable};
 
@@ -252,7 +253,11 @@ impl TableProvider for LiveRows {
         }
         groups.retain(|group| !group.is_empty());
         let options = session.table_options().parquet.clone();
-        let source = ParquetSource::new(self.schema.clone()).with_table_parquet_options(options);
+        let mut source = ParquetSource::new(self.schema.clone()).with_table_parquet_options(options);
+        if self.chosen.is_some() {
+            let readers = PageReaders::new(Arc::clone(&self.store));
+            source = source.with_parquet_file_reader_factory(Arc::new(readers));
+        }
         let scan = FileScanConfigBuilder::new(self.store_url.clone(), Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
             .with_projection_indices(projection.cloned())?

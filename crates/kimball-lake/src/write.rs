@@ -12,6 +12,9 @@ use crate::{LakeError, LakeTable};
 /// A new file is begun when one has reached this many bytes.
 const TARGET_FILE_BYTES: u64 = 128 * 1024 * 1024;
 
+/// Rows of a page: what has to be read to fetch one row of a column.
+const PAGE_ROWS: usize = 4_096;
+
 /// A data file of a table: written and waiting for its commit, or part of a version.
 #[derive(Debug, Clone)]
 pub struct DataFile(pub(crate) Add);
@@ -89,6 +92,7 @@ impl DataFileWriter {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(128 * 1024))
+            .set_data_page_row_count_limit(PAGE_ROWS)
             .build();
         let inner = inner.with_writer_properties(properties).with_target_file_size(TARGET_FILE_BYTES);
         Self { table: table.name.clone(), inner, rows: 0 }
