@@ -1,6 +1,6 @@
 //! `etl_repeats`: changes that repeated what held already (semantics 4.2).
 //!
-//! A set of (target, member, instant) to which rows are only ever added, before the commit of the batch that
+//! A set of (target, member, instant, life) to which rows are only ever added, before the commit of the batch that
 //! found them: a batch that dies or is computed twice adds what is there already, which does no harm.
 
 use std::sync::Arc;

@@ -6,13 +6,13 @@ use kimball_config::{
 };
 use kimball_lake::{LakeTable, LiveRows};
 
-use crate::columns::{OP, TIME, VERSION, instant_sql, listed};
-use crate::dimension::{FieldHistoryMerge, field_history_schema};
+use crate::columns::{IS_DELETED, OP, TIME, VERSION, instant_sql, listed};
+use crate::dimension::{FieldHistoryMerge, field_history_schema, loaded_rows};
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector};
 use crate::session::query;
 use crate::stage::{Arrival, Numbering, Spool, Staged};
-use crate::{Batch, EngineError, StagedBatch};
+use crate::{Batch, EngineError, Refresh, StagedBatch};
 
 impl Batch<'_> {
     /// A mini-dimension as a pipeline of its own: one of type 1 whose natural key are its columns.
@@ -40,7 +40,8 @@ impl Batch<'_> {
         })
     }
 
-    /// The combinations among staged rows, ready to be merged into the mini-dimension `pipeline`.
+    /// The combinations among staged rows, ready to be merged into the mini-dimension `pipeline`. A table that is
+    /// new, and one whose keys rows of the dimension get that had none, takes those of all of `members`, too.
     ///
     /// # Errors
     /// [`EngineError::SchemaMismatch`] when they do not fit the table.
@@ -49,6 +50,7 @@ impl Batch<'_> {
         pipeline: &Pipeline,
         staged: &StagedBatch,
         table: Option<&LakeTable>,
+        members: &LakeTable,
     ) -> Result<StagedBatch, EngineError> {
         let TableKind::Dimension(mini) = &pipeline.kind else {
             return Err(EngineError::Config("internal: a mini-dimension is a dimension".to_owned()));
@@ -56,9 +58,20 @@ impl Batch<'_> {
         let session = self.runtime.session(self.clock);
         staged.staged.rows.register(&session, "staged").await?;
         let columns = listed("", &mini.natural_keys);
+        let mut combinations = format!("SELECT {columns} FROM staged WHERE {OP} = 1");
+        if table.is_none() || staged.rewrites_table() {
+            let stored = members.schema()?;
+            let has_all = mini.natural_keys.iter().all(|column| stored.field_with_name(column).is_ok());
+            if let (Some(surrogate_key), true) = (&staged.staged.layout.surrogate_key, has_all) {
+                session.register_table("members", members.rows().await?)?;
+                let loaded = loaded_rows(surrogate_key);
+                combinations =
+                    format!("{combinations} UNION ALL SELECT {columns} FROM members WHERE {loaded}");
+            }
+        }
         let distinct = format!(
             "SELECT {columns}, CAST(1 AS BIGINT) AS {OP}, CAST(0 AS BIGINT) AS {VERSION}, {} AS {TIME} \
-             FROM (SELECT DISTINCT {columns} FROM staged WHERE {OP} = 1)",
+             FROM (SELECT DISTINCT {columns} FROM ({combinations}))",
             instant_sql(self.clock.timestamp_micros())
         );
         let stream = query(&session, &distinct).await?.execute_stream().await?;
@@ -88,6 +101,68 @@ impl Batch<'_> {
         }
     }
 
+    /// Refuses a history table with other columns than the engine writes.
+    ///
+    /// # Errors
+    /// [`EngineError::SchemaMismatch`].
+    pub fn require_field_history(&self, table: &LakeTable) -> Result<(), EngineError> {
+        let Some(wanted) = self.field_history_schema() else { return Ok(()) };
+        let stored = table.schema()?;
+        let differs = wanted.fields().iter().find(|field| {
+            !stored.field_with_name(field.name()).is_ok_and(|found| found.data_type() == field.data_type())
+        });
+        let described = |schema: &arrow::datatypes::Schema| {
+            let columns =
+                schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type()));
+            columns.collect::<Vec<_>>().join(", ")
+        };
+        match differs {
+            None => Ok(()),
+            Some(field) => Err(EngineError::SchemaMismatch {
+                table: table.name().to_owned(),
+                difference: format!(
+                    "a history table has a column `{}` of type {}",
+                    field.name(),
+                    field.data_type()
+                ),
+                stored: described(&stored),
+                staged: described(&wanted),
+            }),
+        }
+    }
+
+    /// The rows of a dimension as if a snapshot had brought them, for a history table that lacks batches.
+    ///
+    /// # Errors
+    /// Read failures.
+    pub async fn stage_members(&self, members: &LakeTable) -> Result<StagedBatch, EngineError> {
+        let stored = members.schema()?;
+        let session = self.runtime.session(self.clock);
+        session.register_table("members", members.rows().await?)?;
+        let mut layout = self.layout(members).await?;
+        layout.output.retain(|field| stored.field_with_name(field.name()).is_ok());
+        let columns: Vec<String> = layout.output.iter().map(|field| field.name().clone()).collect();
+        let loaded = layout.surrogate_key.as_deref().map_or_else(|| "true".to_owned(), loaded_rows);
+        let sql = format!(
+            "SELECT {}, CAST(CASE WHEN coalesce({IS_DELETED}, false) THEN 0 ELSE 1 END AS BIGINT) AS {OP}, \
+             CAST(0 AS BIGINT) AS {VERSION}, {} AS {TIME} FROM members WHERE {loaded}",
+            listed("", &columns),
+            instant_sql(self.clock.timestamp_micros())
+        );
+        let stream = query(&session, &sql).await?.execute_stream().await?;
+        let rows = Spool::fill(stream, Numbering::Numbered).await?;
+        let staged = Staged {
+            rows,
+            arrival: Arrival::Snapshot,
+            closes_missing: false,
+            keys_may_be_null: false,
+            layout,
+            rows_read: Vec::new(),
+            moment: self.clock.timestamp_micros(),
+        };
+        Ok(StagedBatch { staged })
+    }
+
     /// Merges staged rows into the history table of a type 4 dimension. The dimension itself holds them already:
     /// `members` is it before and after that.
     ///
@@ -107,6 +182,7 @@ impl Batch<'_> {
         let session = self.runtime.session(self.clock);
         staged.staged.rows.register(&session, "staged").await?;
         let mut collector = Collector::new(table, &field_history_schema(&dimension.surrogate_key), &[])?;
+        let (is_rebuilt, none) = (self.refresh == Refresh::Rebuild, live.none());
         let merge = FieldHistoryMerge {
             session: &session,
             pipeline: self.pipeline,
@@ -115,10 +191,13 @@ impl Batch<'_> {
             staged: &staged.staged,
             members: members.1,
             members_before: members.0,
-            live,
+            live: if is_rebuilt { &none } else { live },
             clock: instant_sql(self.clock.timestamp_micros()),
         };
         merge.run(&mut collector).await?;
+        if is_rebuilt {
+            collector.replace_all(live);
+        }
         collector.finish().await
     }
 }

@@ -13,6 +13,7 @@ use crate::EngineError;
 use crate::columns::{DEFAULT_KEYS, KEY_ORIGIN};
 use crate::dimension::{DimensionMerge, is_numbered, loaded_rows, missing_defaults};
 use crate::fact::{Broker, FactMerge, refuse_dangling};
+use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector, addresses};
 use crate::quality::number;
 use crate::session::{EngineRuntime, query};
@@ -120,6 +121,12 @@ impl Batch<'_> {
         let has_rows = self.has_rows(target).await?;
         let schema = target.map(LakeTable::schema).transpose()?;
         stage::approach(&self.input(schema.as_deref(), has_rows)).await
+    }
+
+    /// The layout of the batch's rows in `target`, without reading any.
+    pub(crate) async fn layout(&self, target: &LakeTable) -> Result<Layout, EngineError> {
+        let schema = target.schema()?;
+        stage::layout(&self.input(Some(&schema), true)).await
     }
 
     /// A rebuilt table is loaded as if it were new.

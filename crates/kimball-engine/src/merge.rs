@@ -79,8 +79,9 @@ impl Collector {
 
     /// Writes rows as they are, without counting them.
     pub(crate) async fn write_uncounted(&mut self, rows: RecordBatch) -> Result<(), EngineError> {
-        // The writer compares schemas with their metadata.
-        let rows = RecordBatch::try_new(SchemaRef::clone(&self.schema), rows.columns().to_vec())?;
+        let columns = self.schema.fields().iter().zip(rows.columns());
+        let columns = columns.map(|(field, column)| arrow::compute::cast(column, field.data_type()));
+        let rows = RecordBatch::try_new(SchemaRef::clone(&self.schema), columns.collect::<Result<_, _>>()?)?;
         Ok(self.writer.write(rows).await?)
     }
 

@@ -9,8 +9,11 @@ use serde_json::{Map, Value, json};
 use crate::table::describe;
 use crate::{LakeError, LakeTable, NewTable};
 
-const DELETION_VECTORS: &str = "delta.enableDeletionVectors";
-const VECTOR_FEATURE: &str = "deletionVectors";
+/// Properties that need a feature of the protocol, with the feature, and whether readers need it, too.
+const FEATURES: [(&str, &str, bool); 2] = [
+    ("delta.enableDeletionVectors", "deletionVectors", true),
+    ("delta.enableChangeDataFeed", "changeDataFeed", false),
+];
 /// Delta protocol, "Table Features": the versions from which features are listed by name.
 const NAMED_READER_FEATURES: u64 = 3;
 const NAMED_WRITER_FEATURES: u64 = 7;
@@ -84,14 +87,15 @@ impl LakeTable {
         Ok(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    /// A protocol under which deletion vectors may be written, where the table has another and wants them.
+    /// A protocol under which the wanted properties hold, where the table has another.
     fn protocol_for(&self, wanted: &NewTable) -> Result<Option<Protocol>, LakeError> {
         let delta = |source| LakeError::Delta { table: self.name.clone(), source: Box::new(source) };
         let stored = as_map(self.snapshot()?.protocol()).map_err(delta)?;
-        let lists = |features: &str| has(&stored, features, VECTOR_FEATURE);
-        if !wanted.properties.contains_key(DELETION_VECTORS)
-            || (lists("readerFeatures") && lists("writerFeatures"))
-        {
+        let needed = FEATURES.iter().filter(|(property, ..)| wanted.properties.contains_key(*property));
+        let is_there = |(_, feature, reads): &&(&str, &str, bool)| {
+            has(&stored, "writerFeatures", feature) && (!reads || has(&stored, "readerFeatures", feature))
+        };
+        if needed.clone().all(|needed| is_there(&needed)) {
             return Ok(None);
         }
         let number = |key: &str| stored.get(key).and_then(Value::as_u64).unwrap_or(1);
@@ -105,8 +109,11 @@ impl LakeTable {
         if (2..NAMED_READER_FEATURES).contains(&reader) {
             reader_features.push("columnMapping".to_owned());
         }
+        for (_, feature, reads) in needed {
+            writer_features.push((*feature).to_owned());
+            reader_features.extend(reads.then(|| (*feature).to_owned()));
+        }
         for features in [&mut reader_features, &mut writer_features] {
-            features.push(VECTOR_FEATURE.to_owned());
             features.sort();
             features.dedup();
         }

@@ -20,7 +20,6 @@ use crate::columns::{
 use crate::keys::{SEED, arguments, key_hash, spark_text_function};
 use crate::layout::timestamp;
 use crate::merge::Collector;
-use crate::quality::refuse_any;
 use crate::session::query;
 use crate::stage::{Numbering, Spool, Staged};
 
@@ -57,7 +56,6 @@ pub(crate) fn field_history_schema(surrogate_key: &str) -> SchemaRef {
 impl FieldHistoryMerge<'_> {
     pub(crate) async fn run(&self, collector: &mut Collector) -> Result<(), EngineError> {
         self.session.register_udf(spark_text_function());
-        self.refuse_bad_times().await?;
         self.session.register_udf(key_hash("member_key", &self.dimension.natural_keys));
         self.session.register_table("members", self.members.rows().await?)?;
         self.session.register_table("members_before", self.members_before.rows().await?)?;
@@ -91,18 +89,6 @@ impl FieldHistoryMerge<'_> {
             }
             None => self.clock.clone(),
         }
-    }
-
-    async fn refuse_bad_times(&self) -> Result<(), EngineError> {
-        let Some(column) = &self.settings.effective_at else { return Ok(()) };
-        let keys = listed("", &self.dimension.natural_keys);
-        let sql = format!(
-            "SELECT {keys}, {} FROM staged WHERE {OP} = 1 AND {} IS NULL",
-            quoted(column),
-            self.instant("")
-        );
-        refuse_any(self.session, &sql, &format!("`effective_at` column `{column}` is NULL or no timestamp"))
-            .await
     }
 
     /// The batch's rows under their members' surrogate keys, and members that are gone without a row.

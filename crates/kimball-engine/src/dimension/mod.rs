@@ -91,6 +91,17 @@ impl DimensionMerge<'_> {
         refuse_any(self.session, &sql, "a natural key is NULL").await
     }
 
+    /// NULL or unusable effective times (semantics 4.7).
+    async fn refuse_bad_times(&self, column: &str) -> Result<(), EngineError> {
+        let instant = format!("arrow_try_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')", quoted(column));
+        let shown = format!("{}, {}", listed("", self.keys()), quoted(column));
+        let rows = format!("SELECT {shown} FROM staged WHERE {} = 1", name::OP);
+        let absent = format!("`effective_at` column `{column}` is NULL or no timestamp");
+        refuse_any(self.session, &format!("{rows} AND {instant} IS NULL"), &absent).await?;
+        let beyond = format!("`effective_at` column `{column}` lies at or after 9999-12-31");
+        refuse_any(self.session, &format!("{rows} AND {instant} >= {}", name::BEYOND), &beyond).await
+    }
+
     /// Two different rows of one key: in one snapshot, or in one commit (and at one effective time).
     async fn refuse_ties(&self, hashed: &[String], also: Option<&str>) -> Result<(), EngineError> {
         let keys = listed("", self.keys());

@@ -15,6 +15,12 @@ use crate::upsert::{Derived, Net, Upsert};
 pub(super) async fn merge(merge: &DimensionMerge<'_>, collector: &mut Collector) -> Result<(), EngineError> {
     let output = merge.output();
     merge.refuse_ties(&output, None).await?;
+    // Its history table is written after the dimension, when it is too late to refuse a row.
+    if let Scd::Type4 { history: Some(history) } = &merge.dimension.scd
+        && let Some(column) = &history.effective_at
+    {
+        merge.refuse_bad_times(column).await?;
+    }
     let key = member_key(merge).await?;
     let kept = |column: &str, value: String| Derived { column: column.to_owned(), value, compared: false };
     let mut derived = vec![
@@ -29,9 +35,10 @@ pub(super) async fn merge(merge: &DimensionMerge<'_>, collector: &mut Collector)
             Role::MiniKey(columns) => derived.push(Derived {
                 column: computed.column.clone(),
                 value: format!(
-                    "CASE WHEN coalesce(s.{OP}, 0) = 1 THEN {} ELSE {} END",
+                    "CASE WHEN coalesce(s.{OP}, 0) = 1 THEN {} ELSE coalesce({}, {}) END",
                     mini_key(&computed.column, "s", columns),
-                    qualified("h", &computed.column)
+                    qualified("h", &computed.column),
+                    mini_key(&computed.column, "h", columns)
                 ),
                 compared: true,
             }),
@@ -44,6 +51,9 @@ pub(super) async fn merge(merge: &DimensionMerge<'_>, collector: &mut Collector)
             derived.push(previous_value(merge, place, computed, of)?);
         }
     }
+    // What is nobody's stays with its row.
+    let foreign = &merge.staged.layout.evolution.foreign;
+    derived.extend(foreign.iter().map(|column| kept(column, qualified("h", column))));
     derived.extend(merge.stamps().into_iter().map(|(column, value)| kept(column, value)));
     let upsert = Upsert {
         keys: merge.keys(),

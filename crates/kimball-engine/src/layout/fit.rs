@@ -24,11 +24,9 @@ const ADDABLE: &[&str] = &[
 /// What has to be done to an existing table so that it holds the query's output.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Evolution {
-    /// Columns that the table lacks.
-    pub(crate) added: Vec<String>,
     /// Columns of the output or computed from it that old rows get a value for, or another type.
     pub(crate) filled: Vec<String>,
-    /// Columns of the table that are nobody's; new rows have NULL there.
+    /// Columns of the table that are nobody's; rows that are new have NULL there.
     pub(crate) foreign: Vec<String>,
 }
 
@@ -77,7 +75,6 @@ impl Layout {
                     }
                     evolution.filled.push(column.clone());
                 }
-                evolution.added.push(column.clone());
                 fields.push(field.as_ref().clone());
                 continue;
             };

@@ -35,7 +35,7 @@ pub(crate) struct Layout {
     pub(crate) computed: Vec<Computed>,
     /// Whether the table holds versions with intervals.
     pub(crate) is_history: bool,
-    /// The effective time of a history, where the output has one.
+    /// The effective time of a history or of a type 4 history table, where the output has one.
     pub(crate) effective_at: Option<String>,
     /// Attributes whose change opens a version.
     pub(crate) tracked: Vec<String>,
@@ -126,6 +126,7 @@ impl Layout {
         }
         if let Scd::Type4 { history: Some(history) } = &dimension.scd {
             self.require("effective_at", history.effective_at.as_slice())?;
+            self.effective_at.clone_from(&history.effective_at);
             self.fields_of(&history.tracked)?;
         }
         self.computed = self.computed_of(dimension)?;

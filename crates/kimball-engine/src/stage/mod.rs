@@ -137,6 +137,15 @@ pub(crate) async fn approach(input: &StageInput<'_>) -> Result<Approach, EngineE
     decide(input, binder.kind().await?)
 }
 
+/// The layout of the rows that a batch would stage.
+///
+/// # Errors
+/// As for [`stage`], as far as planning goes.
+pub(crate) async fn layout(input: &StageInput<'_>) -> Result<Layout, EngineError> {
+    let binder = Binder::new(input).await?;
+    Layout::of(input.pipeline, &binder.output_schema().await?, input.existing)
+}
+
 fn decide(input: &StageInput<'_>, kind: QueryKind) -> Result<Approach, EngineError> {
     match input.refresh {
         Refresh::Reconcile if input.has_rows => return Ok(Approach::Refresh),

@@ -2,7 +2,7 @@
 //! batch, so that its log tells how far it has come.
 
 use kimball_config::{FieldHistory, Pipeline, Scd, TableKind};
-use kimball_engine::{Batch, ChangeSet, MergeTarget, StagedBatch};
+use kimball_engine::{Batch, ChangeSet, MergeTarget, PinnedRows, PinnedSource, Refresh, StagedBatch};
 use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows};
 use kimball_retry::FaultKind;
 
@@ -10,38 +10,150 @@ use super::settle::batch_metadata;
 use super::{RunContext, table_id, watermarks};
 use crate::error::PipelineError;
 
+/// What brings a history table up to its dimension.
+enum Missed {
+    /// The changes of its feeds.
+    Changes,
+    /// The rows that the dimension has.
+    Rows,
+}
+
 /// How often a companion is merged anew because somebody else committed to it.
 const RECOMPUTATIONS: usize = 5;
 
 impl RunContext {
-    /// The companions of a pipeline as they stand; `None` for one that does not exist.
-    pub(super) async fn open_companions(
+    /// Whether every companion is there and holds what `target` holds.
+    pub(super) async fn companions_follow(
         &self,
         pipeline: &Pipeline,
-    ) -> Result<Vec<Option<LakeTable>>, PipelineError> {
-        let mut found = Vec::new();
+        target: &LakeTable,
+    ) -> Result<bool, PipelineError> {
         for table in pipeline.companions() {
-            found.push(self.warehouse.open(&table_id(table)?).await?);
+            let Some(found) = self.warehouse.open(&table_id(table)?).await? else { return Ok(false) };
+            let is_history = field_history(pipeline).is_some_and(|history| history.table == *table);
+            if is_history && self.batches(pipeline, &found).await? != self.batches(pipeline, target).await? {
+                return Ok(false);
+            }
         }
-        Ok(found)
+        Ok(true)
     }
 
-    /// Adds the batch's new combinations to the mini-dimensions.
+    /// How many batches of the pipeline a table holds.
+    pub(super) async fn batches(&self, pipeline: &Pipeline, table: &LakeTable) -> Result<i64, PipelineError> {
+        Ok(table.transaction(&watermarks::batches_id(pipeline)).await?.unwrap_or_default())
+    }
+
+    /// Brings a history table that a crash left behind to where the dimension is: by the very changes that it
+    /// missed, where feeds still tell them, else by the dimension's rows.
+    pub(super) async fn catch_up(
+        &self,
+        batch: &Batch<'_>,
+        members: &LakeTable,
+        epoch: i64,
+    ) -> Result<(), PipelineError> {
+        let Some(settings) = field_history(batch.pipeline) else { return Ok(()) };
+        if batch.refresh == Refresh::Rebuild {
+            return Ok(());
+        }
+        let history = self.warehouse.open(&table_id(&settings.table)?).await?;
+        if let Some(history) = &history {
+            batch.require_field_history(history)?;
+            if self.batches(batch.pipeline, history).await? == self.batches(batch.pipeline, members).await? {
+                return Ok(());
+            }
+        }
+        if members.transaction(&watermarks::batches_id(batch.pipeline)).await?.is_none()
+            && members.version() == 0
+        {
+            return Ok(());
+        }
+        let Some((sources, missed)) = self.missed(batch, members, history.as_ref()).await? else {
+            return Ok(());
+        };
+        let replayed = Batch { sources: &sources, refresh: Refresh::Incremental, ..*batch };
+        let staged = match missed {
+            Missed::Changes => replayed.stage(Some(members)).await?,
+            Missed::Rows => replayed.stage_members(members).await?,
+        };
+        self.write_field_history(&replayed, &staged, (members, members), epoch).await
+    }
+
+    /// The sources as the dimension has read them, and whether their feeds tell what the history missed. `None`
+    /// when the dimension has read nothing.
+    async fn missed(
+        &self,
+        batch: &Batch<'_>,
+        members: &LakeTable,
+        history: Option<&LakeTable>,
+    ) -> Result<Option<(Vec<PinnedSource>, Missed)>, PipelineError> {
+        let mut sources = Vec::with_capacity(batch.sources.len());
+        let mut missed = Missed::Changes;
+        // A dimension's only batch can be read again as it was: from the start.
+        let is_first = self.batches(batch.pipeline, members).await? == 1;
+        for source in batch.sources {
+            let id = watermarks::watermark_id(batch.pipeline, &source.source.alias);
+            let Some(read) = members.transaction(&id).await? else { return Ok(None) };
+            let known = match history {
+                Some(history) => history.transaction(&id).await?,
+                None => None,
+            };
+            let mut pinned = PinnedSource { watermark: known, ..source.clone() };
+            match (&source.rows, known) {
+                (PinnedRows::Table(table), known)
+                    if source.is_feed() && known.map_or(is_first, |known| known < read) =>
+                {
+                    match table.at_version(read).await {
+                        Ok(table) => pinned.rows = PinnedRows::Table(table),
+                        Err(_) => missed = Missed::Rows,
+                    }
+                }
+                _ => missed = Missed::Rows,
+            }
+            sources.push(pinned);
+        }
+        Ok(Some((sources, missed)))
+    }
+
+    /// Step 8. The batch is in the dimension's log, whatever comes of this: a failure is told, and made up for by
+    /// the next run.
+    pub(super) async fn follow(
+        &self,
+        batch: &Batch<'_>,
+        staged: &StagedBatch,
+        before: &LakeTable,
+        epoch: i64,
+    ) -> Option<String> {
+        let settings = field_history(batch.pipeline)?;
+        let followed = async {
+            let after = before.refreshed().await?;
+            self.write_field_history(batch, staged, (before, &after), epoch).await
+        };
+        let error = followed.await.err()?;
+        let table = &batch.pipeline.table;
+        Some(format!(
+            "{table} is loaded, but its history table {} is not yet: {}; the next run makes up for it",
+            settings.table,
+            error.message_for(table)
+        ))
+    }
+
+    /// Adds the batch's new combinations to the mini-dimensions; a new one gets those of `members`, too.
     pub(super) async fn write_mini_dimensions(
         &self,
         batch: &Batch<'_>,
         staged: &StagedBatch,
+        members: &LakeTable,
         epoch: i64,
     ) -> Result<(), PipelineError> {
         let TableKind::Dimension(dimension) = &batch.pipeline.kind else { return Ok(()) };
         for mini in &dimension.mini_dimensions {
             let Some(pipeline) = batch.mini_pipeline(mini) else { continue };
             // Combinations are never taken back: a refresh of the dimension adds to them like any batch.
-            let own = Batch { pipeline: &pipeline, refresh: kimball_engine::Refresh::Incremental, ..*batch };
+            let own = Batch { pipeline: &pipeline, refresh: Refresh::Incremental, ..*batch };
             let mut done = false;
             for _ in 0..RECOMPUTATIONS {
                 let table = self.warehouse.open(&table_id(&pipeline.table)?).await?;
-                let combinations = own.stage_mini(&pipeline, staged, table.as_ref()).await?;
+                let combinations = own.stage_mini(&pipeline, staged, table.as_ref(), members).await?;
                 let table = match table {
                     Some(table) => table,
                     None => self.create(&pipeline, combinations.table_schema()).await?,
@@ -49,7 +161,7 @@ impl RunContext {
                 let live = table.live_rows().await?;
                 let target = MergeTarget::new(&table, &live);
                 let (change, _) = own.merge(&combinations, target).await?;
-                if self.commit_companion(batch, &table, &live, change, epoch).await? {
+                if self.commit_companion(batch, (&table, &live), change, None, epoch).await? {
                     done = true;
                     break;
                 }
@@ -83,7 +195,8 @@ impl RunContext {
             };
             let live = table.live_rows().await?;
             let change = batch.merge_field_history(settings, staged, members, &table, &live).await?;
-            if self.commit_companion(batch, &table, &live, change, epoch).await? {
+            let count = self.batches(batch.pipeline, members.1).await?;
+            if self.commit_companion(batch, (&table, &live), change, Some(count), epoch).await? {
                 return Ok(());
             }
         }
@@ -94,15 +207,17 @@ impl RunContext {
     async fn commit_companion(
         &self,
         batch: &Batch<'_>,
-        table: &LakeTable,
-        live: &LiveRows,
+        (table, live): (&LakeTable, &LiveRows),
         change: ChangeSet,
+        batches: Option<i64>,
         epoch: i64,
     ) -> Result<bool, PipelineError> {
+        let mut transactions = watermarks::transactions(batch.pipeline, batch.sources);
+        transactions.extend(batches.map(|count| (watermarks::batches_id(batch.pipeline), count)));
         let commit = Commit {
             files: change.files,
             removals: change.removals,
-            transactions: watermarks::transactions(batch.pipeline, batch.sources),
+            transactions,
             lease: Some(epoch),
             user_metadata: batch_metadata(batch.batch_id),
             alteration: None,

@@ -150,8 +150,7 @@ impl RunContext {
             Some(target) => watermarks::config_fingerprint(target, pipeline).await?,
             None => None,
         };
-        let companions = self.open_companions(pipeline).await?;
-        let sources = self.pin_sources(pipeline, target.as_ref(), &companions, stored.is_some()).await?;
+        let sources = self.pin_sources(pipeline, target.as_ref(), stored.is_some()).await?;
         let dimensions = self.pins.dimensions(pipeline).await?;
         let config_changed = stored.is_some_and(|stored| stored != watermarks::fingerprint_of(pipeline));
         Ok(Prepared { target, sources, dimensions, config_changed })
@@ -187,7 +186,7 @@ impl RunContext {
         if watermarks::config_fingerprint(target, pipeline).await?.is_none() {
             return Ok(false);
         }
-        Ok(!batch.lacks_default_members(target).await?)
+        Ok(!batch.lacks_default_members(target).await? && self.companions_follow(pipeline, target).await?)
     }
 }
 

@@ -113,7 +113,6 @@ impl RunContext {
         &self,
         pipeline: &Pipeline,
         target: Option<&LakeTable>,
-        companions: &[Option<LakeTable>],
         is_ours: bool,
     ) -> Result<Vec<PinnedSource>, PipelineError> {
         let mut sources = Vec::with_capacity(pipeline.sources.len());
@@ -121,10 +120,7 @@ impl RunContext {
             let rows = self.pins.rows(source).await?;
             let watermark = match target {
                 _ if self.refresh != Refresh::Incremental => None,
-                Some(target) if is_ours => {
-                    let own = watermarks::watermark_of(target, pipeline, source).await?;
-                    watermarks::least(own, companions, pipeline, source).await?
-                }
+                Some(target) if is_ours => watermarks::watermark_of(target, pipeline, source).await?,
                 Some(_) if source.strategy != CdcStrategy::Full => {
                     self.last_success(pipeline, source).await?
                 }

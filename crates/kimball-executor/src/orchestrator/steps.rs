@@ -8,8 +8,8 @@
 //! 6. Mini-dimensions are committed, so that no row ever holds a key that points nowhere, and repeats are
 //!    remembered. Both are sets that only grow: a batch that dies here writes the same again.
 //! 7. One commit makes rows, removals, watermarks and lease epoch visible. This is the batch.
-//! 8. The history table of type 4 is committed, whose rows hold keys of the dimension. Its log has watermarks of
-//!    its own; if this is lost, they hold the next run back to the changes that it lacks.
+//! 8. The history table of type 4 is committed, whose rows hold keys of the dimension. Both logs count the
+//!    batches; if this is lost, the counts differ, and the next run first brings the history to where the dimension is.
 //! 9. The control rows are ended. If this is lost, the next run finds the commit in the log.
 //! 10. The lease is given back.
 
@@ -164,6 +164,9 @@ impl RunContext {
         let pipeline = batch.pipeline;
         let mut target = prepared.target.clone();
         for _ in 0..RECOMPUTATIONS {
+            if let Some(target) = &target {
+                self.catch_up(batch, target, epoch).await?;
+            }
             let staged = batch.stage(target.as_ref()).await?;
             let table = match target {
                 Some(table) => table,
@@ -171,7 +174,7 @@ impl RunContext {
             };
             let live = table.live_rows().await?;
             let (mut change, warnings) = self.merge(batch, &staged, &table, &live).await?;
-            self.write_mini_dimensions(batch, &staged, epoch).await?;
+            self.write_mini_dimensions(batch, &staged, &table, epoch).await?;
             self.repeats.remember(&pipeline.table.to_string(), &change.repeats).await?;
             let commit = Commit {
                 files: std::mem::take(&mut change.files),
@@ -182,10 +185,9 @@ impl RunContext {
                 alteration: table.alteration(staged.table_schema(), &new_table(pipeline))?,
             };
             if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {
-                let after = table.refreshed().await?;
-                self.write_field_history(batch, &staged, (&table, &after), epoch).await?;
-                let warnings =
-                    warnings.into_iter().chain(stale_configuration(prepared, self.refresh)).collect();
+                let behind = self.follow(batch, &staged, &table, epoch).await;
+                let stale = stale_configuration(prepared, self.refresh);
+                let warnings = warnings.into_iter().chain(stale).chain(behind).collect();
                 return Ok(Loaded { rows_read: staged.rows_read().to_vec(), change, warnings });
             }
             target = Some(table.refreshed().await?);
@@ -230,10 +232,16 @@ impl RunContext {
     ) -> Result<Vec<(String, i64)>, PipelineError> {
         let pipeline = batch.pipeline;
         let mut all = watermarks::transactions(pipeline, batch.sources);
-        // All rows of the table are then hashed alike.
-        if live.is_empty() || staged.rewrites_table() || self.refresh == Refresh::Rebuild {
-            let hashed = staged.hashdiff_fingerprint();
-            all.extend(hashed.map(|hashed| (watermarks::hashdiff_id(pipeline), hashed)));
+        if let Some(hashed) = staged.hashdiff_fingerprint() {
+            let id = watermarks::hashdiff_id(pipeline);
+            if live.is_empty() || staged.rewrites_table() || self.refresh == Refresh::Rebuild {
+                all.push((id, hashed));
+            } else if table.transaction(&id).await?.is_some_and(|stored| stored != hashed) {
+                all.push((id, watermarks::HASHED_IN_SEVERAL_WAYS));
+            }
+        }
+        if !pipeline.companions().is_empty() {
+            all.push((watermarks::batches_id(pipeline), self.batches(pipeline, table).await? + 1));
         }
         all.extend(change.sequence.map(|mark| (watermarks::sequence_id(pipeline), mark)));
         if self.refresh == Refresh::Rebuild {

@@ -21,11 +21,14 @@ fn config_id(pipeline: &Pipeline) -> String {
     format!("{}#config", pipeline.table)
 }
 
-/// The transaction with what `hashdiff` is computed from. It is written with a table's first rows and never
-/// again: once rows were hashed in two ways, the column tells nothing.
+/// The transaction with what `hashdiff` of every row is computed from. It is written when all rows are, and
+/// [`HASHED_IN_SEVERAL_WAYS`] once some are hashed otherwise.
 pub(super) fn hashdiff_id(pipeline: &Pipeline) -> String {
     format!("{}#hashdiff", pipeline.table)
 }
+
+/// A fingerprint that nothing has.
+pub(super) const HASHED_IN_SEVERAL_WAYS: i64 = -1;
 
 /// The pipeline's fingerprint as a transaction holds it: 63 bits.
 pub(super) fn fingerprint_of(pipeline: &Pipeline) -> i64 {
@@ -69,23 +72,10 @@ pub(super) async fn watermark_of(
     Err(PipelineError::failed(FaultKind::Config, &pipeline.table, message))
 }
 
-/// The version up to which a source was read for all tables of a pipeline: a companion that a crash left behind
-/// holds it back, and one that does not exist yet has read nothing.
-pub(super) async fn least(
-    own: Option<i64>,
-    companions: &[Option<LakeTable>],
-    pipeline: &Pipeline,
-    source: &Source,
-) -> Result<Option<i64>, PipelineError> {
-    let mut least = own;
-    for companion in companions {
-        let read = match companion {
-            Some(companion) => companion.transaction(&watermark_id(pipeline, &source.alias)).await?,
-            None => None,
-        };
-        least = least.min(read);
-    }
-    Ok(least)
+/// The transaction that counts the batches of a table whose companions have to follow it: a companion with the
+/// same count holds what the table holds.
+pub(super) fn batches_id(pipeline: &Pipeline) -> String {
+    format!("{}#batches", pipeline.table)
 }
 
 /// The transaction with the high-water mark of `sequence` keys.

@@ -7,7 +7,7 @@ use crate::EngineError;
 use crate::columns::{
     self as name, BEYOND, OP, ROW_ID, TIME, VERSION, equal_keys, instant_sql, listed, quoted,
 };
-use crate::quality::{number, refuse_any};
+use crate::quality::number;
 use crate::stage::Arrival;
 use crate::upsert::guard_close;
 
@@ -16,12 +16,7 @@ impl VersionMerge<'_> {
     pub(super) async fn refuse_bad_rows(&self) -> Result<(), EngineError> {
         let instant = self.instant("");
         if let Some(column) = self.effective_at {
-            let shown = format!("{}, {}", self.keys, quoted(column));
-            let rows = format!("SELECT {shown} FROM staged WHERE {OP} = 1");
-            let absent = format!("`effective_at` column `{column}` is NULL or no timestamp");
-            refuse_any(self.merge.session, &format!("{rows} AND {instant} IS NULL"), &absent).await?;
-            let beyond = format!("`effective_at` column `{column}` lies at or after 9999-12-31");
-            refuse_any(self.merge.session, &format!("{rows} AND {instant} >= {BEYOND}"), &beyond).await?;
+            self.merge.refuse_bad_times(column).await?;
         }
         let also = self.effective_at.map(|_| instant.as_str());
         self.merge.refuse_ties(&self.merge.output(), also).await

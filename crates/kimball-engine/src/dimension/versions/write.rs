@@ -49,6 +49,11 @@ impl VersionMerge<'_> {
         ] {
             columns.push(format!("{value} AS {column}"));
         }
+        // What is nobody's stays with its row.
+        for column in &self.merge.staged.layout.evolution.foreign {
+            let old = qualified("h", column);
+            columns.push(format!("CASE WHEN o.__f IS NOT NULL THEN {old} END AS {}", quoted(column)));
+        }
         let newest = match self.current_columns().is_empty() {
             true => String::new(),
             false => format!("LEFT JOIN newest n ON {}", equal_keys("o", "n", self.merge.keys())),
