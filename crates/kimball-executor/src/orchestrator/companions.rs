@@ -1,5 +1,7 @@
-//! The tables that a dimension writes besides its own: each in a commit of its own, with the watermarks of the
-//! batch, so that its log tells how far it has come.
+//! The tables that a dimension writes besides its own, each in a commit of its own.
+//!
+//! Mini-dimensions come before the dimension and only ever grow: a batch that is made again adds the same. The
+//! history table of type 4 comes after it, with the same count of batches in its log once it has followed.
 
 use kimball_config::{FieldHistory, Pipeline, Scd, TableKind};
 use kimball_engine::{Batch, ChangeSet, MergeTarget, PinnedRows, PinnedSource, Refresh, StagedBatch};
@@ -62,14 +64,10 @@ impl RunContext {
                 return Ok(());
             }
         }
-        if members.transaction(&watermarks::batches_id(batch.pipeline)).await?.is_none()
-            && members.version() == 0
-        {
+        if members.version() == 0 {
             return Ok(());
         }
-        let Some((sources, missed)) = self.missed(batch, members, history.as_ref()).await? else {
-            return Ok(());
-        };
+        let (sources, missed) = self.missed(batch, members, history.as_ref()).await?;
         let replayed = Batch { sources: &sources, refresh: Refresh::Incremental, ..*batch };
         let staged = match missed {
             Missed::Changes => replayed.stage(Some(members)).await?,
@@ -78,40 +76,42 @@ impl RunContext {
         self.write_field_history(&replayed, &staged, (members, members), epoch).await
     }
 
-    /// The sources as the dimension has read them, and whether their feeds tell what the history missed. `None`
-    /// when the dimension has read nothing.
+    /// The sources as the dimension has read them, as far as they can be opened so, and whether their feeds tell
+    /// what the history missed.
     async fn missed(
         &self,
         batch: &Batch<'_>,
         members: &LakeTable,
         history: Option<&LakeTable>,
-    ) -> Result<Option<(Vec<PinnedSource>, Missed)>, PipelineError> {
+    ) -> Result<(Vec<PinnedSource>, Missed), PipelineError> {
         let mut sources = Vec::with_capacity(batch.sources.len());
-        let mut missed = Missed::Changes;
+        let (mut are_told, mut has_moved) = (true, false);
         // A dimension's only batch can be read again as it was: from the start.
         let is_first = self.batches(batch.pipeline, members).await? == 1;
         for source in batch.sources {
             let id = watermarks::watermark_id(batch.pipeline, &source.source.alias);
-            let Some(read) = members.transaction(&id).await? else { return Ok(None) };
+            let read = members.transaction(&id).await?;
             let known = match history {
                 Some(history) => history.transaction(&id).await?,
                 None => None,
             };
             let mut pinned = PinnedSource { watermark: known, ..source.clone() };
-            match (&source.rows, known) {
-                (PinnedRows::Table(table), known)
-                    if source.is_feed() && known.map_or(is_first, |known| known < read) =>
+            match (&source.rows, read) {
+                (PinnedRows::Table(table), Some(read))
+                    if source.is_feed() && known.map_or(is_first, |known| known <= read) =>
                 {
+                    has_moved |= known != Some(read);
                     match table.at_version(read).await {
                         Ok(table) => pinned.rows = PinnedRows::Table(table),
-                        Err(_) => missed = Missed::Rows,
+                        Err(_) => are_told = false,
                     }
                 }
-                _ => missed = Missed::Rows,
+                _ => are_told = false,
             }
             sources.push(pinned);
         }
-        Ok(Some((sources, missed)))
+        // A batch that read nothing new, such as a refresh, changed rows that no feed tells of.
+        Ok((sources, if are_told && has_moved { Missed::Changes } else { Missed::Rows }))
     }
 
     /// Step 8. The batch is in the dimension's log, whatever comes of this: a failure is told, and made up for by
