@@ -11,7 +11,7 @@ impl VersionMerge<'_> {
         format!(
             "SELECT {keys}, bool_or(__present) AS __open, min(CASE WHEN __present THEN __vf END) AS __life_start, \
              max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, \
-             max(CASE WHEN NOT __cur AND __vt > __vf THEN __vt END) AS __last_delete FROM chain GROUP BY {keys}"
+             max(CASE WHEN NOT __present AND __vt > __vf THEN __vt END) AS __last_delete FROM chain GROUP BY {keys}"
         )
     }
 
