@@ -6,9 +6,9 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    CdcStrategy, DeleteEffective, DeleteStrategy, Dimension, EarlyArriving, Fact, FileFormat, ForeignKey,
-    History, InvalidAction, KeptChanges, KeyStrategy, Lookup, NullPolicy, Pipeline, Scd, Severity, Source,
-    SourceLocation, TableKind, TrackedColumns,
+    CdcStrategy, DeleteEffective, DeleteStrategy, Dimension, EarlyArriving, Fact, FactLoading, FileFormat,
+    ForeignKey, History, InvalidAction, KeptChanges, KeyStrategy, Lookup, NullPolicy, Pipeline, Scd,
+    Severity, Source, SourceLocation, TableKind, TrackedColumns,
 };
 use crate::name::TableName;
 use crate::sql;
@@ -114,7 +114,7 @@ fn add_fact(canonical: &mut Canonical, fact: &Fact) {
     let mut merge_keys = fact.merge_keys.clone();
     merge_keys.sort();
     canonical.list("merge_keys", &merge_keys);
-    canonical.flag("append_only", fact.append_only);
+    canonical.flag("append_only", fact.loading == FactLoading::Append);
     canonical.field(
         "grain_validation",
         match fact.grain_validation {
@@ -153,6 +153,7 @@ fn add_lookup(canonical: &mut Canonical, lookup: &Lookup) {
     canonical.field(
         "early_arriving",
         match lookup.early_arriving {
+            EarlyArriving::Skeleton => "skeleton",
             EarlyArriving::Default => "default",
             EarlyArriving::Error => "error",
         },

@@ -59,6 +59,8 @@ pub struct Pipeline {
     pub description: Option<String>,
     /// `column_descriptions`, written into the Delta metadata.
     pub column_descriptions: BTreeMap<String, String>,
+    /// `tests`: what must hold of the rows of a batch before it is committed.
+    pub tests: Vec<ColumnTest>,
     /// Things to tell the user that are no problem: inert keys, defaults that are not built yet.
     pub notes: Vec<String>,
     /// Changes whenever a change of the file could change the loaded rows; stable over formatting,
@@ -220,12 +222,134 @@ pub enum TrackedColumns {
 pub struct Fact {
     /// The columns that identify a row; never empty.
     pub merge_keys: Vec<String>,
-    /// Insert only, exactly once.
-    pub append_only: bool,
+    /// How a batch's rows get into the table.
+    pub loading: FactLoading,
+    /// The columns that the table is partitioned by; not empty for [`FactLoading::ReplacePartitions`].
+    pub partition_by: Vec<String>,
+    /// What a row stands for.
+    pub pattern: FactPattern,
+    /// Numbers, with what may be done with them.
+    pub measures: Vec<Measure>,
+    /// Columns of the query's output that are dimensions without a table, such as an order number.
+    pub degenerate_dimensions: Vec<String>,
     /// The keys that point at dimensions.
     pub foreign_keys: Vec<ForeignKey>,
+    /// Tables that hold combinations of some columns; the fact holds their keys.
+    pub junk_dimensions: Vec<JunkDimension>,
     /// What a repeated merge key in one batch means.
     pub grain_validation: Severity,
+}
+
+/// How a batch's rows get into a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactLoading {
+    /// Merged by the merge keys.
+    Upsert,
+    /// `append_only`: inserts only, exactly once.
+    Append,
+    /// `replace_partitions`: the partitions that the batch holds are replaced.
+    ReplacePartitions,
+}
+
+/// `fact_pattern`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FactPattern {
+    /// A row an event.
+    Transaction,
+    /// A row a period and whatever else the merge keys say.
+    PeriodicSnapshot,
+    /// A row a process, filled in as it goes on.
+    AccumulatingSnapshot {
+        /// In their order; at least two.
+        milestones: Vec<Milestone>,
+    },
+}
+
+/// A step of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Milestone {
+    /// What it is called.
+    pub name: String,
+    /// The column of the query's output with its date or time, NULL until it is reached.
+    pub column: String,
+    /// `lag_column`: a column that the engine adds, with the whole days since the milestone before.
+    pub lag_column: Option<String>,
+}
+
+/// A number of a fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measure {
+    /// The column of the query's output.
+    pub column: String,
+    /// How it is meant to be aggregated; `None` where the file does not say.
+    pub aggregation: Option<Aggregation>,
+    /// Along what it may be added.
+    pub additivity: Additivity,
+}
+
+/// `aggregation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are called what they are")]
+pub enum Aggregation {
+    Sum,
+    Avg,
+    Min,
+    Max,
+    Count,
+    CountDistinct,
+}
+
+/// `additivity`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Additivity {
+    /// Along every dimension.
+    Additive,
+    /// Along all dimensions but these columns of the fact; never empty.
+    SemiAdditive(Vec<String>),
+    /// Along none, such as a ratio.
+    NonAdditive,
+}
+
+/// A table of the combinations of some columns of a fact, such as flags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JunkDimension {
+    /// The table.
+    pub table: TableName,
+    /// Its surrogate key column, which is the column of the fact, too.
+    pub surrogate_key: String,
+    /// Columns of the query's output, in config order; never empty.
+    pub columns: Vec<String>,
+}
+
+/// Tests of one column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnTest {
+    /// The column of the table.
+    pub column: String,
+    /// What is to hold.
+    pub tests: Vec<Test>,
+    /// What a failure means; never [`Severity::Skip`].
+    pub severity: Severity,
+}
+
+/// What is to hold of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Test {
+    /// No value is there twice; NULL counts as no value.
+    Unique,
+    /// No value is NULL.
+    NotNull,
+    /// Every value but NULL is one of these, as written.
+    AcceptedValues(Vec<String>),
+    /// Every value but NULL is a value of a column of another table.
+    Relationships {
+        /// The other table.
+        to: TableName,
+        /// Its column.
+        field: String,
+    },
+    /// This boolean SQL expression over the row is true or NULL.
+    Expression(String),
 }
 
 /// One foreign key of a fact.
@@ -237,8 +361,21 @@ pub struct ForeignKey {
     pub references: Option<TableName>,
     /// The surrogate key column of that dimension.
     pub dimension_key: Option<String>,
+    /// `relationship: type7`: the member's key is on the row beside the version's.
+    pub durable: Option<DurableReference>,
+    /// Whether a loaded row gets another key when a late version of the dimension covers its event.
+    pub restate_on_late_dimension: bool,
     /// How the key is found; `None` when the query itself gives it.
     pub lookup: Option<Lookup>,
+}
+
+/// The second key of a `relationship: type7`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DurableReference {
+    /// `durable_column`: the column of the fact.
+    pub column: String,
+    /// `durable_dimension_key`: the durable key column of the dimension.
+    pub dimension_key: String,
 }
 
 /// How a foreign key is found.
@@ -250,6 +387,8 @@ pub struct Lookup {
     pub dimension_columns: Vec<String>,
     /// The column of the query's output that says as of when; `None`: the current version.
     pub event_time: Option<String>,
+    /// A table that tells which identity a source identity stood for at the event time.
+    pub identity_map: Option<TableName>,
     /// A boolean SQL expression over the query's output: where it holds the key is −2.
     pub not_applicable_when: Option<String>,
     /// What an identity that can never match (blank, or without its event time) does.
@@ -271,10 +410,12 @@ pub enum InvalidAction {
     Error,
 }
 
-/// `early_arriving`, as far as it is built.
+/// `early_arriving`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EarlyArriving {
-    /// The key becomes −3.
+    /// The dimension gets an inferred member.
+    Skeleton,
+    /// The key becomes −3, and is repaired when the member arrives.
     Default,
     /// The batch is refused.
     Error,
@@ -394,11 +535,12 @@ impl Pipeline {
         self.sources.iter().all(|source| source.strategy == CdcStrategy::Full)
     }
 
-    /// The tables that this pipeline writes besides its own: the history table of type 4 and mini-dimensions.
+    /// The tables that this pipeline writes besides its own: the history table of type 4, mini-dimensions and
+    /// junk dimensions.
     pub fn companions(&self) -> Vec<&TableName> {
         match &self.kind {
             TableKind::Dimension(dimension) => dimension.companions(),
-            TableKind::Fact(_) => Vec::new(),
+            TableKind::Fact(fact) => fact.junk_dimensions.iter().map(|junk| &junk.table).collect(),
         }
     }
 

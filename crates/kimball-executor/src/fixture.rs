@@ -38,6 +38,7 @@ fn pipeline(name: &str, kind: TableKind) -> Pipeline {
         schema_evolution: false,
         description: None,
         column_descriptions: Default::default(),
+        tests: Vec::new(),
         notes: Vec::new(),
         fingerprint: 0,
         table,
@@ -68,6 +69,8 @@ pub(crate) fn fact(name: &str, dimensions: &[&str]) -> Pipeline {
             column: format!("{}_key", table(name).table()),
             references: Some(table(name)),
             dimension_key: Some("key".to_owned()),
+            durable: None,
+            restate_on_late_dimension: false,
             lookup: None,
         })
         .collect();
@@ -75,7 +78,12 @@ pub(crate) fn fact(name: &str, dimensions: &[&str]) -> Pipeline {
         name,
         TableKind::Fact(Fact {
             merge_keys: vec!["id".to_owned()],
-            append_only: false,
+            loading: kimball_config::FactLoading::Upsert,
+            partition_by: Vec::new(),
+            pattern: kimball_config::FactPattern::Transaction,
+            measures: Vec::new(),
+            degenerate_dimensions: Vec::new(),
+            junk_dimensions: Vec::new(),
             foreign_keys,
             grain_validation: Severity::Error,
         }),

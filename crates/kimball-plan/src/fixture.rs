@@ -41,7 +41,12 @@ pub(crate) fn fact(table: &str) -> Pipeline {
         table,
         TableKind::Fact(Fact {
             merge_keys: vec!["id".to_owned()],
-            append_only: false,
+            loading: kimball_config::FactLoading::Upsert,
+            partition_by: Vec::new(),
+            pattern: kimball_config::FactPattern::Transaction,
+            measures: Vec::new(),
+            degenerate_dimensions: Vec::new(),
+            junk_dimensions: Vec::new(),
             foreign_keys: Vec::new(),
             grain_validation: Severity::Error,
         }),
@@ -63,6 +68,7 @@ fn pipeline(table: &str, kind: TableKind) -> Pipeline {
         schema_evolution: false,
         description: None,
         column_descriptions: BTreeMap::new(),
+        tests: Vec::new(),
         notes: Vec::new(),
         fingerprint: 0,
     }
@@ -109,6 +115,8 @@ impl Needs for Pipeline {
                 column: column.to_owned(),
                 references: Some(name(table)),
                 dimension_key: None,
+                durable: None,
+                restate_on_late_dimension: false,
                 lookup: None,
             });
         }

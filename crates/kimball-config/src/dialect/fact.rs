@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::columns::{self, columns as column_names, plain, required_columns};
 use super::foreign_key::{self, ForeignKeyMark};
 use super::keys::{JUNK_DIMENSION, MEASURE, MILESTONE};
-use crate::model::{CdcStrategy, Fact, Severity, Source};
+use crate::model::{CdcStrategy, Fact, FactLoading, FactPattern, Severity, Source};
 use crate::reader::{Located, MapReader};
 
 /// Reads the settings of a fact; `None` when it has errors.
@@ -34,8 +34,13 @@ pub(crate) fn read(
     let grain_validation = reader.choice("grain_validation", &severities);
     Some(Fact {
         merge_keys: plain(merge_keys?),
-        append_only,
+        loading: if append_only { FactLoading::Append } else { FactLoading::Upsert },
+        partition_by: Vec::new(),
+        pattern: FactPattern::Transaction,
+        measures: Vec::new(),
+        degenerate_dimensions: Vec::new(),
         foreign_keys,
+        junk_dimensions: Vec::new(),
         grain_validation: grain_validation.map_or(Severity::Error, |severity| severity.value),
     })
 }

@@ -79,6 +79,8 @@ fn read(key: &MapReader<'_>) -> Option<ForeignKey> {
         column: name?.value,
         references: references.map(|table| table.value),
         dimension_key: dimension_key.map(|column| column.value),
+        durable: None,
+        restate_on_late_dimension: false,
         lookup,
     })
 }
@@ -136,6 +138,7 @@ fn read_lookup(lookup: &MapReader<'_>) -> Option<Lookup> {
         source_columns,
         dimension_columns,
         event_time: event_time.map(|column| column.value),
+        identity_map: None,
         not_applicable_when: not_applicable_when.map(|expression| expression.value),
         invalid_action: invalid_action.map_or(InvalidAction::Error, |action| action.value),
         early_arriving,

@@ -81,6 +81,7 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
         schema_evolution,
         description,
         column_descriptions,
+        tests: Vec::new(),
         notes: Vec::new(),
         fingerprint: 0,
     };

@@ -5,7 +5,7 @@ mod broker;
 pub(crate) use broker::Broker;
 
 use datafusion::prelude::SessionContext;
-use kimball_config::{Fact, Pipeline, Severity};
+use kimball_config::{Fact, FactLoading, Pipeline, Severity};
 use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 
 use crate::EngineError;
@@ -39,7 +39,7 @@ impl FactMerge<'_> {
     /// Merges the staged rows; returns warnings.
     pub(crate) async fn run(&self, collector: &mut Collector) -> Result<Vec<String>, EngineError> {
         let warnings = self.check_grain().await?;
-        if self.fact.append_only {
+        if self.fact.loading == FactLoading::Append {
             self.target.register_all("target").await?;
             collector.take(query(self.session, &self.appended()).await?).await?;
             self.target.rewrite_rest("true", collector).await?;

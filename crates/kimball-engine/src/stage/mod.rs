@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
 use datafusion::prelude::{DataFrame, SessionContext};
-use kimball_config::{CdcStrategy, Pipeline, TableKind};
+use kimball_config::{CdcStrategy, FactLoading, Pipeline, TableKind};
 
 pub(crate) use self::rowwise::QueryKind;
 pub(crate) use self::spool::{Numbering, Spool};
@@ -177,7 +177,7 @@ fn decide(input: &StageInput<'_>, kind: QueryKind) -> Result<Approach, EngineErr
 }
 
 fn is_append_only(pipeline: &Pipeline) -> bool {
-    matches!(&pipeline.kind, TableKind::Fact(fact) if fact.append_only)
+    matches!(&pipeline.kind, TableKind::Fact(fact) if fact.loading == FactLoading::Append)
 }
 
 /// A merge key that only the broker finds cannot be followed through the query, and a delete does not tell it.

@@ -39,7 +39,7 @@ fn keys_of_dimensions_are_errors_but_the_default_type_is_not() {
 fn an_append_source_needs_append_only_and_append_only_needs_a_feed() {
     let appending = fact("").replace("{name: silver.t}", "{name: silver.t, cdc_strategy: append}");
     assert_eq!(messages(&appending), ["`cdc_strategy: append` needs `append_only: true`"]);
-    assert!(settings(&format!("{appending}append_only: true\n")).append_only);
+    assert_eq!(settings(&format!("{appending}append_only: true\n")).loading, FactLoading::Append);
     let full = fact("append_only: true").replace("{name: silver.t}", "{name: silver.t, cdc_strategy: full}");
     assert_eq!(
         messages(&full),
@@ -57,6 +57,7 @@ fn a_lookup_has_defaults() {
             event_time: None,
             not_applicable_when: None,
             invalid_action: InvalidAction::Error,
+            identity_map: None,
             early_arriving: EarlyArriving::Default,
             detect_fanout: true,
             validate_resolution: false,
