@@ -38,6 +38,9 @@ pub(crate) struct Upsert<'a> {
     pub(crate) missing: MissingRows,
     /// Whether the target holds loaded rows.
     pub(crate) has_rows: bool,
+    /// The column that marks inferred rows, where there are any: the first staged row fills one in, whatever it
+    /// holds, and no source is expected to know it.
+    pub(crate) inferred: Option<&'a str>,
 }
 
 /// What several changes of one key in one batch come to.
@@ -117,8 +120,14 @@ impl Upsert<'_> {
         );
         let mut touched = addresses(query(session, &matched).await?).await?;
         if self.closes_missing {
-            let open =
-                format!("SELECT * FROM target WHERE {} AND NOT coalesce({IS_DELETED}, false)", self.loaded);
+            let known = match self.inferred {
+                Some(column) => format!(" AND NOT coalesce({column}, false)"),
+                None => String::new(),
+            };
+            let open = format!(
+                "SELECT * FROM target WHERE {} AND NOT coalesce({IS_DELETED}, false){known}",
+                self.loaded
+            );
             let absent = equal_keys("__k_open", "__k_staged", self.keys);
             let missing = format!(
                 "SELECT __k_open.{FILE_COLUMN}, __k_open.{ROW_COLUMN} FROM ({open}) __k_open \
@@ -171,6 +180,7 @@ impl Upsert<'_> {
                 ));
             }
         }
+        differs.extend(self.inferred.map(|column| format!("coalesce(h.{column}, false)")));
         let changed = format!("({valued} AND ({}))", differs.join(" OR "));
         let (on_delete, deletes, inserts) = match self.delete_strategy {
             DeleteStrategy::Soft => {

@@ -122,13 +122,17 @@ impl DimensionMerge<'_> {
         refuse_any(self.session, &sql, rule).await
     }
 
-    /// Values of the system columns that a freshly written row of a real member has.
-    fn stamps(&self) -> Vec<(&'static str, String)> {
+    /// Values of the system columns of a row that is written; `is_real` is the condition that the batch brings its
+    /// content, without which it stays whatever it is in `h`.
+    fn stamps(&self, is_real: &str) -> Vec<(&'static str, String)> {
+        let kept = |column: &str, real: &str| {
+            format!("CASE WHEN {is_real} THEN {real} ELSE coalesce(h.{column}, {real}) END")
+        };
         vec![
             (name::PROCESSED_AT, self.clock.clone()),
             (name::BATCH_ID, literal(self.batch_id)),
-            (name::IS_SKELETON, "false".to_owned()),
-            (name::MEMBER_STATUS, "'REAL'".to_owned()),
+            (name::IS_SKELETON, kept(name::IS_SKELETON, "false")),
+            (name::MEMBER_STATUS, kept(name::MEMBER_STATUS, "'REAL'")),
         ]
     }
 

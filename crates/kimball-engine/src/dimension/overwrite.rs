@@ -6,7 +6,7 @@ use kimball_config::{DeleteStrategy, KeyStrategy, Scd};
 
 use super::{DimensionMerge, collisions};
 use crate::EngineError;
-use crate::columns::{KEY_ORIGIN, OP, REBORN, ROW_ID, VERSION, listed, qualified, quoted};
+use crate::columns::{IS_SKELETON, KEY_ORIGIN, OP, REBORN, ROW_ID, VERSION, listed, qualified, quoted};
 use crate::keys::{SEED, arguments, mini_key};
 use crate::layout::{Computed, Role};
 use crate::merge::Collector;
@@ -54,7 +54,7 @@ pub(super) async fn merge(merge: &DimensionMerge<'_>, collector: &mut Collector)
     // What is nobody's stays with its row.
     let foreign = &merge.staged.layout.evolution.foreign;
     derived.extend(foreign.iter().map(|column| kept(column, qualified("h", column))));
-    derived.extend(merge.stamps().into_iter().map(|(column, value)| kept(column, value)));
+    derived.extend(merge.stamps(&format!("coalesce(s.{OP}, 0) = 1")).into_iter().map(|(column, value)| kept(column, value)));
     let upsert = Upsert {
         keys: merge.keys(),
         key_role: "natural key",
@@ -68,6 +68,7 @@ pub(super) async fn merge(merge: &DimensionMerge<'_>, collector: &mut Collector)
         delete_strategy: merge.pipeline.delete_strategy,
         missing: merge.pipeline.missing,
         has_rows: merge.has_rows,
+        inferred: Some(IS_SKELETON),
     };
     upsert.run(&merge.target, collector).await?;
     if let Some(mark) = merge.sequence {

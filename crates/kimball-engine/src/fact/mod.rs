@@ -122,6 +122,7 @@ impl FactMerge<'_> {
             delete_strategy: self.pipeline.delete_strategy,
             missing: self.pipeline.missing,
             has_rows: self.has_rows,
+            inferred: None,
         }
     }
 }

@@ -89,14 +89,15 @@ impl VersionMerge<'_> {
         let current: Vec<String> = self.current_columns().into_iter().map(|(column, _)| column).collect();
         let versions = format!(
             "SELECT {}, x.{} AS __sk, x.{vf} AS __vf, x.{vt} AS __vt, coalesce(x.{is_current}, false) AS __was_current, \
-             {open} AS __cur, coalesce(x.{deleted}, false) AS __del, coalesce({instant}, x.{vf}) AS __e, {th} AS __th, \
-             {uh} AS __uh, {ch} AS __ch, x.{FILE_COLUMN} AS __f, x.{ROW_COLUMN} AS __r FROM versions x",
+             {open} AS __cur, coalesce(x.{deleted}, false) AS __del, {skel} AS __skel, coalesce({instant}, x.{vf}) AS __e, \
+             CASE WHEN NOT {skel} THEN {th} END AS __th, CASE WHEN NOT {skel} THEN {uh} END AS __uh, {ch} AS __ch, x.{FILE_COLUMN} AS __f, x.{ROW_COLUMN} AS __r FROM versions x",
             listed("x", self.merge.keys()),
             self.merge.surrogate_key(),
             vf = VALID_FROM,
             vt = name::VALID_TO,
             is_current = name::IS_CURRENT,
             deleted = name::IS_DELETED,
+            skel = format_args!("coalesce(x.{}, false)", name::IS_SKELETON),
             open = self.is_open("x."),
             instant = match self.effective_at {
                 Some(_) => self.instant("x"),

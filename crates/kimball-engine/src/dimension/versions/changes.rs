@@ -67,9 +67,15 @@ impl VersionMerge<'_> {
         Ok(())
     }
 
-    /// Current rows of the target, in tables taken over by their end alone (semantics 4.7).
+    /// Current rows of the target, in tables taken over by their end alone (semantics 4.7). A source is not expected
+    /// to know inferred members.
     fn open_rows(&self) -> String {
-        format!("SELECT * FROM target WHERE {} AND ({})", self.merge.loaded(), self.is_open(""))
+        format!(
+            "SELECT * FROM target WHERE {} AND ({}) AND NOT coalesce({}, false)",
+            self.merge.loaded(),
+            self.is_open(""),
+            name::IS_SKELETON
+        )
     }
 
     /// Whether a row of the target is open.

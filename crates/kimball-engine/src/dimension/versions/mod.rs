@@ -15,6 +15,7 @@
 
 mod chain;
 mod changes;
+mod inferred;
 mod keys;
 mod newest;
 mod points;
@@ -53,6 +54,7 @@ pub(super) async fn merge(
     merge.guard().await?;
     merge.register_remembered().await?;
     merge.register_chain().await?;
+    merge.move_filled().await?;
     merge.register_confirmed().await?;
     merge.register_settled().await?;
     merge.register("lives", &merge.lives()).await?;

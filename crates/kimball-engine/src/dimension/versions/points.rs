@@ -10,7 +10,7 @@ impl VersionMerge<'_> {
         let keys = &self.keys;
         format!(
             "SELECT {keys}, bool_or(__present) AS __open, min(CASE WHEN __present THEN __vf END) AS __life_start, \
-             max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, \
+             max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, bool_or(__skel AND __cur) AS __inferred, \
              max(CASE WHEN NOT __present AND __vt > __vf THEN __vt END) AS __last_delete FROM chain GROUP BY {keys}"
         )
     }
@@ -37,6 +37,7 @@ impl VersionMerge<'_> {
         );
         format!(
             "SELECT {}, c.__life, c.__v, c.__e, c.__id, c.__t, c.__th, c.__uh, coalesce(m.__open, false) AS __open, m.__cur_from, \
+             coalesce(m.__inferred, false) AS __inferred, \
              {floor} AS __floor FROM ({begun}) c LEFT JOIN members m ON {} WHERE c.__op = 1",
             listed("c", self.merge.keys()),
             equal_keys("c", "m", self.merge.keys())
@@ -53,7 +54,7 @@ impl VersionMerge<'_> {
             Arrival::Changes => ("greatest(__e, __floor)".to_owned(), "__e"),
             Arrival::Snapshot => ("greatest(__e, __floor)".to_owned(), OPEN_END),
             Arrival::Recomputed | Arrival::RecomputedWhole => (
-                "CASE WHEN __life = 0 AND __open AND __e <= __cur_from THEN greatest(__t, __cur_from) \
+                "CASE WHEN __life = 0 AND __open AND NOT __inferred AND __e <= __cur_from THEN greatest(__t, __cur_from) \
                  ELSE greatest(__e, __floor) END"
                     .to_owned(),
                 OPEN_END,
@@ -80,7 +81,7 @@ impl VersionMerge<'_> {
         point.extend(["__life".to_owned(), "__p".to_owned()]);
         format!(
             "SELECT {}, w.__life, w.__p, w.__e, w.__id, w.__th, w.__uh, w.__is_repeat, v.__sk, v.__f, v.__r, v.__vt AS __old_vt, \
-             v.__was_current AS __old_cur, v.__th AS __old_th, v.__uh AS __old_uh, v.__e AS __old_e, \
+             v.__was_current AS __old_cur, coalesce(v.__skel, false) AS __old_skel, v.__th AS __old_th, v.__uh AS __old_uh, v.__e AS __old_e, \
              coalesce(v.__f, w.__cf) AS __cf, coalesce(v.__r, w.__cr) AS __cr FROM ({newest}) w LEFT JOIN \
              (SELECT *, CAST(0 AS BIGINT) AS __life, __vf AS __p FROM chain WHERE __present) v ON {}",
             listed("w", self.merge.keys()),
@@ -135,7 +136,10 @@ impl VersionMerge<'_> {
             Arrival::Changes => " OR (__id IS NOT NULL AND __e <> __old_e)",
             _ => "",
         };
-        let content = format!("(__th <> __old_th OR __new_uh <> __old_uh{moved})");
+        // An inferred version says nothing: any real row is another.
+        let content = format!(
+            "coalesce(__th <> __old_th OR __new_uh <> __old_uh OR (__old_skel AND __id IS NOT NULL){moved}, false)"
+        );
         let interval = format!(
             "(__del OR __cur <> __old_cur OR (__vt <> __old_vt AND NOT (__vt >= {BEYOND} AND __old_vt >= {BEYOND})))"
         );

@@ -37,13 +37,16 @@ impl VersionMerge<'_> {
             "CASE WHEN o.__f IS NULL THEN 'generated' ELSE coalesce(h.{origin}, 'generated') END AS {origin}",
             origin = name::KEY_ORIGIN
         ));
-        columns.extend(self.merge.stamps().into_iter().map(|(column, value)| format!("{value} AS {column}")));
+        let is_real = "o.__f IS NULL OR o.__id IS NOT NULL OR o.__uid IS NOT NULL";
+        columns.extend(self.merge.stamps(is_real).into_iter().map(|(column, value)| format!("{value} AS {column}")));
+        let hash = format!("coalesce(o.__th, {})", qualified("h", name::HASHDIFF));
         for (column, value) in [
             (name::VALID_FROM, "o.__p"),
             (name::VALID_TO, "o.__vt"),
             (name::IS_CURRENT, "o.__cur"),
             (name::IS_DELETED, "o.__del"),
-            (name::HASHDIFF, "o.__th"),
+            // What a member that is still inferred says is never compared, but its hash stands on the row.
+            (name::HASHDIFF, hash.as_str()),
             (FILE_COLUMN, "o.__f"),
             (ROW_COLUMN, "o.__r"),
         ] {
