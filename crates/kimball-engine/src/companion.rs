@@ -90,7 +90,7 @@ impl Batch<'_> {
             rows_read: Vec::new(),
             moment: self.clock.timestamp_micros(),
         };
-        Ok(StagedBatch { staged })
+        Ok(StagedBatch { staged, fact: None })
     }
 
     /// The columns of the history table of a type 4 dimension; `None` for other pipelines.
@@ -160,7 +160,7 @@ impl Batch<'_> {
             rows_read: Vec::new(),
             moment: self.clock.timestamp_micros(),
         };
-        Ok(StagedBatch { staged })
+        Ok(StagedBatch { staged, fact: None })
     }
 
     /// Merges staged rows into the history table of a type 4 dimension. The dimension itself holds them already:

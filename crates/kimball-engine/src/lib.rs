@@ -11,6 +11,7 @@ mod dimension;
 mod error;
 mod fact;
 pub mod history;
+mod inferred;
 mod keys;
 mod layout;
 mod load;
@@ -25,6 +26,7 @@ mod target;
 mod upsert;
 
 pub use error::EngineError;
+pub use fact::{EarlyMembers, Evidence, EvidenceChange, JunkMerge, Rekeyed, Waiting, unresolved_schema};
 pub use load::{Batch, MergeTarget, StagedBatch};
 pub use merge::{ChangeSet, RowCounts};
 pub use session::EngineRuntime;

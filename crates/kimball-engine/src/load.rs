@@ -12,7 +12,7 @@ use kimball_lake::{FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN};
 use crate::EngineError;
 use crate::columns::{DEFAULT_KEYS, KEY_ORIGIN};
 use crate::dimension::{DimensionMerge, is_numbered, loaded_rows, missing_defaults};
-use crate::fact::{Broker, FactMerge, refuse_dangling};
+use crate::fact::{Broker, FactMerge, FactRows, Waiting};
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector, addresses};
 use crate::quality::number;
@@ -46,6 +46,8 @@ pub struct Batch<'a> {
 #[derive(Debug)]
 pub struct StagedBatch {
     pub(crate) staged: Staged,
+    /// A fact's rows with their foreign keys, once they are looked up.
+    pub(crate) fact: Option<FactRows>,
 }
 
 /// The table that a batch is merged into, at the version that it is committed to, and what its log says.
@@ -64,12 +66,14 @@ pub struct MergeTarget<'a> {
     pub repeats: Option<&'a LakeTable>,
     /// How often the table was rebuilt: repeats that were remembered before the last time count no more.
     pub rebuilds: i64,
+    /// What rows of a fact wait for; `None` where nothing does.
+    pub waiting: Option<Waiting<'a>>,
 }
 
 impl<'a> MergeTarget<'a> {
     /// A table whose log says nothing of hashes, numbers and repeats.
     pub fn new(table: &'a LakeTable, live: &'a LiveRows) -> Self {
-        Self { table, live, hashdiff: None, sequence: None, repeats: None, rebuilds: 0 }
+        Self { table, live, hashdiff: None, sequence: None, repeats: None, rebuilds: 0, waiting: None }
     }
 }
 
@@ -109,7 +113,7 @@ impl Batch<'_> {
         let has_rows = self.has_rows(target).await?;
         let schema = target.map(LakeTable::schema).transpose()?;
         let staged = stage::stage(self.input(schema.as_deref(), has_rows)).await?;
-        Ok(StagedBatch { staged })
+        Ok(StagedBatch { staged, fact: None })
     }
 
     /// How this batch would get its rows.
@@ -144,9 +148,15 @@ impl Batch<'_> {
         staged: &StagedBatch,
         target: MergeTarget<'_>,
     ) -> Result<(ChangeSet, Vec<String>), EngineError> {
-        let staged = &staged.staged;
-        let session = self.runtime.session(self.clock);
-        staged.rows.register(&session, "staged").await?;
+        let (staged, fact_rows) = (&staged.staged, staged.fact.as_ref());
+        let session = match &self.pipeline.kind {
+            TableKind::Dimension(_) => self.runtime.session(self.clock),
+            TableKind::Fact(_) => self.runtime.streaming_session(self.clock),
+        };
+        match fact_rows {
+            Some(rows) => rows.register(&session, staged).await?,
+            None => staged.rows.register(&session, "staged").await?,
+        }
         let layout = &staged.layout;
         let mut collector = Collector::new(target.table, &layout.schema, &layout.evolution.foreign)?;
         let is_rebuilt = self.refresh == Refresh::Rebuild;
@@ -166,7 +176,12 @@ impl Batch<'_> {
                 self.merge_dimension(dimension, staged, target, rows, has_rows, &mut collector).await?;
             }
             TableKind::Fact(fact) => {
-                warnings = self.merge_fact(fact, staged, rows, has_rows, &mut collector).await?;
+                let Some(looked_up) = fact_rows else {
+                    let message = "internal: a fact's keys are looked up before its merge";
+                    return Err(EngineError::Config(message.to_owned()));
+                };
+                warnings.clone_from(&looked_up.warnings);
+                self.merge_fact(fact, (staged, looked_up), target, rows, has_rows, &mut collector).await?;
             }
         }
         if is_rebuilt {
@@ -191,11 +206,7 @@ impl Batch<'_> {
             false => self.default_keys(target.table, &dimension.surrogate_key).await?,
         };
         let absent = missing_defaults(dimension, &staged.layout, &present, self.clock, self.batch_id)?;
-        let sequence = match (is_numbered(dimension), target.sequence) {
-            (false, _) => None,
-            (true, Some(mark)) => Some(mark),
-            (true, None) => Some(self.highest_key(target.table, &dimension.surrogate_key).await?),
-        };
+        let sequence = self.sequence_of(dimension, &target).await?;
         let merge = DimensionMerge {
             session,
             pipeline: self.pipeline,
@@ -222,25 +233,29 @@ impl Batch<'_> {
     async fn merge_fact(
         &self,
         fact: &Fact,
-        staged: &Staged,
-        target: TargetRows<'_>,
+        (staged, rows): (&Staged, &FactRows),
+        target: MergeTarget<'_>,
+        target_rows: TargetRows<'_>,
         has_rows: bool,
         collector: &mut Collector,
-    ) -> Result<Vec<String>, EngineError> {
-        let session = target.session;
-        refuse_dangling(session, fact, self.dimensions).await?;
-        let broker = Broker { session, fact, dimensions: self.dimensions, staged_rows: staged.rows.rows() };
-        let _resolved = broker.resolve().await?;
+    ) -> Result<(), EngineError> {
+        let broker = Broker { session: target_rows.session, fact, dimensions: self.dimensions };
+        broker.refuse_unresolved("staged", &rows.sentinels).await?;
+        let nothing_seen = BTreeMap::new();
+        let nothing = Waiting { unresolved: None, seen: &nothing_seen };
         let merge = FactMerge {
-            session,
+            session: target_rows.session,
             pipeline: self.pipeline,
             fact,
             staged,
+            rows,
             output: staged.layout.output.iter().map(|field| field.name().clone()).collect(),
-            target,
+            target: target_rows,
             has_rows,
             clock: self.clock_sql(),
             batch_id: self.batch_id,
+            dimensions: self.dimensions,
+            waiting: target.waiting.as_ref().unwrap_or(&nothing),
         };
         merge.run(collector).await
     }
@@ -275,8 +290,25 @@ impl Batch<'_> {
         }
     }
 
+    /// The high-water mark of a dimension's `sequence` keys; `None` for keys that are hashed.
+    pub(crate) async fn sequence_of(
+        &self,
+        dimension: &Dimension,
+        target: &MergeTarget<'_>,
+    ) -> Result<Option<i64>, EngineError> {
+        Ok(match (is_numbered(dimension), target.sequence) {
+            (false, _) => None,
+            (true, Some(mark)) => Some(mark),
+            (true, None) => Some(self.highest_key(target.table, &dimension.surrogate_key).await?),
+        })
+    }
+
     /// Keys of the default members that the table holds.
-    async fn default_keys(&self, table: &LakeTable, surrogate_key: &str) -> Result<Vec<i64>, EngineError> {
+    pub(crate) async fn default_keys(
+        &self,
+        table: &LakeTable,
+        surrogate_key: &str,
+    ) -> Result<Vec<i64>, EngineError> {
         let key = crate::columns::quoted(surrogate_key);
         // The column that says so is hardly there; keys fill a table.
         if table.schema()?.field_with_name(KEY_ORIGIN).is_ok() {

@@ -11,6 +11,7 @@ use kimball_lake::{DataFile, DataFileWriter, FILE_COLUMN, LakeTable, LiveRows, R
 
 use crate::EngineError;
 use crate::columns::{ACTION, action};
+use crate::fact::{Evidence, Rekeyed};
 
 /// What one batch does to one table, ready for one commit.
 #[derive(Debug, Default)]
@@ -25,6 +26,10 @@ pub struct ChangeSet {
     pub repeats: Vec<RecordBatch>,
     /// The new high-water mark of `sequence` keys (semantics 2.2).
     pub sequence: Option<i64>,
+    /// Which rows wait for a member, and which wait no more (semantics 8.4).
+    pub evidence: Evidence,
+    /// Rows that were loaded before and got another key.
+    pub rekeyed: Rekeyed,
 }
 
 /// Rows that a batch wrote, by what happened to them. Default members are not counted.
@@ -124,6 +129,14 @@ impl Collector {
         }
         note_addresses(files, rows, &mut self.change.removals);
         Ok(actions.values().iter().map(|code| Some(*code != action::REMOVE)).collect())
+    }
+
+    /// Takes rows out without anything in their place.
+    pub(crate) fn remove(&mut self, rows: RowRemovals) {
+        for (file, rows) in rows {
+            self.change.counts.deleted += rows.len();
+            *self.change.removals.entry(file).or_default() |= rows;
+        }
     }
 
     pub(crate) async fn finish(self) -> Result<ChangeSet, EngineError> {

@@ -40,6 +40,15 @@ impl EngineRuntime {
         Ok(Self { runtime: Arc::new(builder.build()?), partitions: partitions.max(1) })
     }
 
+    /// As [`session`](Self::session); what a join hashes is its left side alone, and its right side streams past that
+    /// without being shuffled: for joins of many rows with tables that are known to be the smaller ones.
+    pub(crate) fn streaming_session(&self, clock: DateTime<Utc>) -> SessionContext {
+        let mut state = self.session(clock).state();
+        let options = state.config_mut().options_mut();
+        options.optimizer.repartition_joins = false;
+        SessionContext::new_with_state(state)
+    }
+
     /// A session without tables. `now()` and its relatives are the run's clock reading.
     pub(crate) fn session(&self, clock: DateTime<Utc>) -> SessionContext {
         let mut config = SessionConfig::new()

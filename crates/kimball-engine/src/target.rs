@@ -116,6 +116,8 @@ impl TargetRows<'_> {
             Role::DurableKey => {
                 format!("member_key({}, {})", crate::keys::SEED, arguments("", &self.layout.keys))
             }
+            Role::JunkKey(columns) => crate::keys::junk_key("", columns),
+            Role::Lag { from, to } => crate::fact::days_between(&quoted(from), &quoted(to)),
             Role::MemberFingerprint | Role::RowFingerprint | Role::Previous(_) => quoted(&computed.column),
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Upsert<'a> {
     pub(crate) staged: &'a str,
     /// Columns of the query's output.
     pub(crate) output: &'a [String],
+    /// Columns that NULL does not take a value from.
+    pub(crate) kept_over_null: Vec<&'a str>,
     pub(crate) net: Net,
     /// Other columns of the table with their values, over `s` (staged) and `h` (the row so far).
     pub(crate) derived: Vec<Derived>,
@@ -52,6 +54,8 @@ pub(crate) enum Net {
     LastValues,
     /// The first values for ever, and whether a delete came last.
     FirstValues,
+    /// There is one row a key already.
+    Settled,
 }
 
 /// A column that the engine computes.
@@ -73,19 +77,32 @@ impl Upsert<'_> {
         target: &TargetRows<'_>,
         collector: &mut Collector,
     ) -> Result<(), EngineError> {
+        self.merge(target, collector).await?;
+        target.rewrite_rest(&self.loaded, collector).await
+    }
+
+    /// As [`run`](Self::run), without a look at the rows that the batch does not touch. Leaves the rows that it does
+    /// touch in the session as `hit`.
+    pub(crate) async fn merge(
+        &self,
+        target: &TargetRows<'_>,
+        collector: &mut Collector,
+    ) -> Result<(), EngineError> {
         target.register_all("target").await?;
         let chosen = match self.has_rows {
             true => self.touched(target).await?,
             false => RowRemovals::default(),
         };
         target.register("hit", target.live.at(chosen)).await?;
-        collector.take(query(target.session, &self.actions()).await?).await?;
-        target.rewrite_rest(&self.loaded, collector).await
+        collector.take(query(target.session, &self.actions()).await?).await
     }
 
     /// One row a key: its values, with [`LAST_OP`] for what happened to the key last, and [`REBORN`] for a key whose
     /// row was removed and came back: nothing of it is left, as it would not be in two batches.
     fn net(&self) -> String {
+        if self.net == Net::Settled {
+            return format!("(SELECT *, {OP} AS {LAST_OP}, false AS {REBORN} FROM {})", self.staged);
+        }
         let keys = listed("", self.keys);
         let staged = match (self.delete_strategy, self.net) {
             (DeleteStrategy::Hard, Net::LastValues | Net::FirstValues) => format!(
@@ -98,7 +115,7 @@ impl Upsert<'_> {
         };
         let newest = format!("{VERSION} DESC, {OP} DESC, {ROW_ID}");
         let values = match self.net {
-            Net::LastChange => newest.clone(),
+            Net::LastChange | Net::Settled => newest.clone(),
             Net::LastValues => format!("{OP} DESC, {VERSION} DESC, {ROW_ID}"),
             Net::FirstValues => format!("{OP} DESC, {VERSION}, {ROW_ID}"),
         };
@@ -155,19 +172,24 @@ impl Upsert<'_> {
         let was_deleted = format!("coalesce(h.{IS_DELETED}, false)");
         let takes_staged = match self.net {
             Net::FirstValues => format!("(NOT ({hit}) OR coalesce(s.{REBORN}, false))"),
-            Net::LastChange | Net::LastValues => valued.clone(),
+            Net::LastChange | Net::LastValues | Net::Settled => valued.clone(),
         };
         let mut columns: Vec<String> = Vec::new();
         let mut differs: Vec<String> = Vec::new();
         for name in self.output {
-            let (staged, stored) = (qualified("s", name), qualified("h", name));
+            let (mut staged, stored) = (qualified("s", name), qualified("h", name));
+            if self.kept_over_null.contains(&name.as_str()) {
+                staged = format!("coalesce({staged}, {stored})");
+            }
             columns.push(format!(
                 "CASE WHEN {takes_staged} THEN {staged} ELSE {stored} END AS {}",
                 quoted(name)
             ));
             differs.push(match self.net {
                 Net::FirstValues => format!("(s.{REBORN} AND ({staged} IS DISTINCT FROM {stored}))"),
-                Net::LastChange | Net::LastValues => format!("({staged} IS DISTINCT FROM {stored})"),
+                Net::LastChange | Net::LastValues | Net::Settled => {
+                    format!("({staged} IS DISTINCT FROM {stored})")
+                }
             });
         }
         for derived in &self.derived {
@@ -188,16 +210,20 @@ impl Upsert<'_> {
             }
             DeleteStrategy::Hard => (action::REMOVE, "true".to_owned(), format!("NOT ({gone})")),
         };
+        // Without keys that are gone, every row that is hit has a staged one: the staged rows stream past the others.
+        let joined = match self.closes_missing {
+            true => format!("{} s FULL JOIN hit h ON {same}", self.net()),
+            false => format!("hit h RIGHT JOIN {} s ON {same}", self.net()),
+        };
         format!(
             "SELECT {}, {gone} AS {IS_DELETED}, h.{FILE_COLUMN}, h.{ROW_COLUMN}, CAST(CASE WHEN h.{FILE_COLUMN} IS NULL \
              THEN {} WHEN {gone} THEN {on_delete} ELSE {} END AS BIGINT) AS {ACTION} \
-             FROM {} s FULL JOIN hit h ON {same} \
+             FROM {joined} \
              WHERE (h.{FILE_COLUMN} IS NULL AND s.{OP} = 1 AND {inserts}) OR ({hit} AND {gone} AND {deletes}) \
              OR ({hit} AND NOT ({gone}) AND ({was_deleted} OR {changed}))",
             columns.join(", "),
             action::INSERT,
             action::UPDATE,
-            self.net()
         )
     }
 }

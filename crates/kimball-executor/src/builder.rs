@@ -232,12 +232,14 @@ impl PipelineExecutorBuilder {
         }
         let warnings = problems.into_iter().map(ProjectWarning::Config);
         let warnings = warnings.chain(plan.warnings().iter().cloned().map(ProjectWarning::Plan)).collect();
+        let catalogue =
+            project.pipelines.iter().map(|pipeline| (pipeline.table.clone(), pipeline.clone())).collect();
         if !(self.include.is_empty() && self.exclude.is_empty()) {
             let chosen = select(&plan, &self.include, &self.exclude)?;
             project.pipelines.retain(|pipeline| chosen.contains(&pipeline.table));
             plan = Plan::of(&project.pipelines).map_err(ExecutorError::Plan)?;
         }
-        Ok(PipelineExecutor::new(project, plan, settings, warnings, self.observers, self.cancel))
+        Ok(PipelineExecutor::new(project, catalogue, plan, settings, warnings, self.observers, self.cancel))
     }
 }
 

@@ -21,6 +21,12 @@ pub struct PipelineLoad {
     pub rows_deleted: u64,
     /// Versions of a history that were closed.
     pub rows_expired: u64,
+    /// Of the corrected rows those that waited for a member that has arrived (semantics 8.4).
+    pub rows_repaired: u64,
+    /// Of the corrected rows those whose event belongs to another version since a late one arrived.
+    pub rows_restated: u64,
+    /// Members that dimensions inferred for rows that came before them.
+    pub members_inferred: u64,
     /// The versions that were read, a source each, in config order.
     pub sources: Vec<SourceVersions>,
     /// Whether there was nothing new, so that nothing was read or written.

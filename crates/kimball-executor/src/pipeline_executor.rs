@@ -1,10 +1,11 @@
 //! Many pipelines: a project, run in waves.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::{Sender, unbounded};
-use kimball_config::{Pipeline, Project};
+use kimball_config::{Pipeline, Project, TableName};
 use kimball_plan::{Plan, PlannedPipeline};
 use tokio::runtime::Handle;
 
@@ -42,6 +43,8 @@ pub struct PipelineExecutor {
 
 struct Inner {
     project: Project,
+    /// Every pipeline of the project, whether it was selected or not.
+    catalogue: Arc<BTreeMap<TableName, Pipeline>>,
     plan: Plan,
     settings: Settings,
     warnings: Vec<ProjectWarning>,
@@ -58,6 +61,7 @@ impl PipelineExecutor {
 
     pub(crate) fn new(
         project: Project,
+        catalogue: BTreeMap<TableName, Pipeline>,
         plan: Plan,
         settings: Settings,
         warnings: Vec<ProjectWarning>,
@@ -65,7 +69,9 @@ impl PipelineExecutor {
         cancel: CancelToken,
     ) -> Self {
         let subscribers = Mutex::new(Vec::new());
-        Self { inner: Arc::new(Inner { project, plan, settings, warnings, observers, subscribers, cancel }) }
+        let catalogue = Arc::new(catalogue);
+        let inner = Inner { project, catalogue, plan, settings, warnings, observers, subscribers, cancel };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The project, without what the selection left out.
@@ -224,7 +230,7 @@ impl Inner {
         let written =
             pipelines.flat_map(|pipeline| [&pipeline.table].into_iter().chain(pipeline.companions()));
         let written = written.cloned().collect();
-        RunContext::open(&self.project.target, settings, run_time, written)
+        RunContext::open(&self.project.target, settings, run_time, written, Arc::clone(&self.catalogue))
             .await
             .map_err(ExecutorError::Warehouse)
     }

@@ -88,6 +88,12 @@ pub struct PipelineResult {
     pub rows_deleted: u64,
     /// Versions of a history that were closed.
     pub rows_expired: u64,
+    /// Of the corrected rows those that waited for a member that has arrived.
+    pub rows_repaired: u64,
+    /// Of the corrected rows those whose event belongs to another version since a late one arrived.
+    pub rows_restated: u64,
+    /// Members that dimensions inferred for rows that came before them.
+    pub members_inferred: u64,
     /// Whether there was nothing new.
     pub up_to_date: bool,
     /// How often it was tried; 0 when it was skipped.
@@ -121,6 +127,9 @@ impl PipelineResult {
             rows_updated: 0,
             rows_deleted: 0,
             rows_expired: 0,
+            rows_repaired: 0,
+            rows_restated: 0,
+            members_inferred: 0,
             up_to_date: false,
             attempts: 0,
             duration_seconds: 0.0,
@@ -146,6 +155,9 @@ impl PipelineResult {
             rows_updated: load.rows_updated,
             rows_deleted: load.rows_deleted,
             rows_expired: load.rows_expired,
+            rows_repaired: load.rows_repaired,
+            rows_restated: load.rows_restated,
+            members_inferred: load.members_inferred,
             up_to_date: load.up_to_date,
             attempts,
             duration_seconds: seconds(took),

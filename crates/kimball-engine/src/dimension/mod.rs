@@ -4,13 +4,16 @@ mod collisions;
 mod defaults;
 mod field_history;
 mod overwrite;
+mod skeletons;
 mod versions;
 
 pub(crate) use defaults::{loaded_rows, missing_defaults};
 pub(crate) use field_history::{FieldHistoryMerge, field_history_schema};
+pub(crate) use skeletons::{EVENT, infer};
 
 use std::sync::{Mutex, PoisonError};
 
+use arrow::datatypes::DataType;
 use datafusion::prelude::SessionContext;
 use kimball_config::{Dimension, KeyStrategy, Pipeline};
 use kimball_lake::LakeTable;
@@ -49,12 +52,7 @@ pub(crate) struct DimensionMerge<'a> {
 impl DimensionMerge<'_> {
     /// Merges the staged rows, which `session` holds as `staged`.
     pub(crate) async fn run(&self, collector: &mut Collector) -> Result<(), EngineError> {
-        self.session.register_udf(row_hash());
-        self.session.register_udf(key_hash("member_key", self.keys()));
-        self.session.register_udf(member_fingerprint(self.keys()));
-        for mini in &self.dimension.mini_dimensions {
-            self.session.register_udf(key_hash(&mini_key_function(&mini.surrogate_key), &mini.columns));
-        }
+        self.register_functions();
         if !self.staged.keys_may_be_null {
             self.refuse_null_keys().await?;
         }
@@ -62,6 +60,16 @@ impl DimensionMerge<'_> {
         match self.dimension.scd.history() {
             Some(history) => versions::merge(self, history, collector).await,
             None => overwrite::merge(self, collector).await,
+        }
+    }
+
+    /// The functions that make keys and hashes.
+    fn register_functions(&self) {
+        self.session.register_udf(row_hash());
+        self.session.register_udf(key_hash("member_key", self.keys()));
+        self.session.register_udf(member_fingerprint(self.keys()));
+        for mini in &self.dimension.mini_dimensions {
+            self.session.register_udf(key_hash(&mini_key_function(&mini.surrogate_key), &mini.columns));
         }
     }
 
@@ -145,4 +153,14 @@ impl DimensionMerge<'_> {
 /// Whether a dimension's keys are dense numbers.
 pub(crate) fn is_numbered(dimension: &Dimension) -> bool {
     dimension.key_strategy == KeyStrategy::Sequence
+}
+
+/// The start of a version in the type of the effective time's column.
+fn start_as(start: &str, kind: &DataType) -> String {
+    match kind {
+        DataType::Utf8 => format!(
+            "CASE WHEN {start} = date_trunc('day', {start}) THEN spark_text(CAST({start} AS DATE)) ELSE spark_text({start}) END"
+        ),
+        kind => format!("arrow_cast({start}, '{kind}')"),
+    }
 }

@@ -43,6 +43,8 @@ pub(super) async fn merge(merge: &DimensionMerge<'_>, collector: &mut Collector)
                 compared: true,
             }),
             Role::Current(_) | Role::DurableKey | Role::MemberFingerprint | Role::RowFingerprint => {}
+            // Of facts.
+            Role::JunkKey(_) | Role::Lag { .. } => {}
         }
     }
     if !previous.is_empty() {
@@ -54,12 +56,18 @@ pub(super) async fn merge(merge: &DimensionMerge<'_>, collector: &mut Collector)
     // What is nobody's stays with its row.
     let foreign = &merge.staged.layout.evolution.foreign;
     derived.extend(foreign.iter().map(|column| kept(column, qualified("h", column))));
-    derived.extend(merge.stamps(&format!("coalesce(s.{OP}, 0) = 1")).into_iter().map(|(column, value)| kept(column, value)));
+    derived.extend(
+        merge
+            .stamps(&format!("coalesce(s.{OP}, 0) = 1"))
+            .into_iter()
+            .map(|(column, value)| kept(column, value)),
+    );
     let upsert = Upsert {
         keys: merge.keys(),
         key_role: "natural key",
         staged: &staged,
         output: &output,
+        kept_over_null: Vec::new(),
         net: if merge.dimension.scd == Scd::Type0 { Net::FirstValues } else { Net::LastValues },
         derived,
         loaded: merge.loaded(),

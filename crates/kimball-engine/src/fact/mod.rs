@@ -1,20 +1,33 @@
-//! Facts: their foreign keys are found, then their rows are appended or merged by their merge keys.
+//! Facts: their foreign keys are found, then their rows are appended, merged by their merge keys, or put in the
+//! place of whole partitions; last, rows that were loaded before get the keys they had to wait for.
 
 mod broker;
+mod early;
+mod evidence;
+mod junk;
+mod prepare;
+mod rekey;
 
-pub(crate) use broker::Broker;
+pub(crate) use broker::{Broker, Dimensions};
+pub use early::EarlyMembers;
+pub(crate) use early::early_members;
+pub use evidence::{Evidence, EvidenceChange, unresolved_schema};
+pub use junk::JunkMerge;
+pub(crate) use prepare::{FactRows, Preparation};
+pub use rekey::{Rekeyed, Waiting};
 
 use datafusion::prelude::SessionContext;
-use kimball_config::{Fact, FactLoading, Pipeline, Severity};
+use kimball_config::{Fact, FactLoading, ForeignKey, Pipeline};
 use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 
 use crate::EngineError;
 use crate::columns::{
-    ACTION, BATCH_ID, DEFAULT_KEYS, IS_DELETED, OP, PROCESSED_AT, VERSION, action, equal_keys, listed,
-    literal, qualified, quoted,
+    ACTION, BATCH_ID, DEFAULT_KEYS, IS_DELETED, OP, PROCESSED_AT, action, equal_keys, listed, literal,
+    qualified, quoted,
 };
-use crate::merge::Collector;
-use crate::quality::{offenders, refuse_any};
+use crate::keys::{junk_key, value_hash};
+use crate::layout::Role;
+use crate::merge::{Collector, addresses};
 use crate::session::query;
 use crate::stage::{Arrival, Staged};
 use crate::target::TargetRows;
@@ -26,6 +39,7 @@ pub(crate) struct FactMerge<'a> {
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) fact: &'a Fact,
     pub(crate) staged: &'a Staged,
+    pub(crate) rows: &'a FactRows,
     /// Columns of the query's output.
     pub(crate) output: Vec<String>,
     pub(crate) target: TargetRows<'a>,
@@ -33,78 +47,108 @@ pub(crate) struct FactMerge<'a> {
     /// The run's clock reading as an SQL expression.
     pub(crate) clock: String,
     pub(crate) batch_id: &'a str,
+    pub(crate) dimensions: &'a Dimensions,
+    /// What rows that were loaded before wait for.
+    pub(crate) waiting: &'a Waiting<'a>,
 }
 
 impl FactMerge<'_> {
-    /// Merges the staged rows; returns warnings.
-    pub(crate) async fn run(&self, collector: &mut Collector) -> Result<Vec<String>, EngineError> {
-        let warnings = self.check_grain().await?;
-        if self.fact.loading == FactLoading::Append {
-            self.target.register_all("target").await?;
-            collector.take(query(self.session, &self.appended()).await?).await?;
-            self.target.rewrite_rest("true", collector).await?;
-        } else {
-            self.upsert().run(&self.target, collector).await?;
-        }
-        Ok(warnings)
-    }
-
-    /// One row a merge key, in one commit or in one snapshot.
-    async fn check_grain(&self) -> Result<Vec<String>, EngineError> {
-        let keys = listed("", &self.fact.merge_keys);
-        let group = match self.staged.arrival {
-            Arrival::Changes => format!("{keys}, {VERSION}"),
-            _ => keys.clone(),
-        };
-        let sql = format!(
-            "SELECT DISTINCT {keys} FROM (SELECT {keys} FROM staged WHERE {OP} = 1 GROUP BY {group} HAVING count(*) > 1)"
-        );
-        let rule = "several rows have one merge key, which breaks the grain of the fact";
-        match self.fact.grain_validation {
-            Severity::Error => refuse_any(self.session, &sql, rule).await.map(|()| Vec::new()),
-            Severity::Warn => {
-                let found = offenders(self.session, &sql).await?;
-                let warning = || format!("{rule}: {}", found.join("; "));
-                Ok(if found.is_empty() { Vec::new() } else { vec![warning()] })
+    /// Merges the staged rows.
+    pub(crate) async fn run(&self, collector: &mut Collector) -> Result<(), EngineError> {
+        self.session.register_udf(value_hash());
+        match self.fact.loading {
+            FactLoading::Upsert => self.upsert().merge(&self.target, collector).await?,
+            FactLoading::Append => {
+                self.target.register_all("target").await?;
+                collector.take(query(self.session, &self.appended()).await?).await?;
             }
-            Severity::Skip => Ok(Vec::new()),
+            FactLoading::ReplacePartitions => self.replace_partitions(collector).await?,
         }
+        self.gather_evidence(collector).await?;
+        self.rekey(collector).await?;
+        self.target.rewrite_rest("true", collector).await
     }
 
-    fn appended(&self) -> String {
-        let mut columns = self.output.clone();
-        columns.extend(self.staged.layout.looked_up.iter().cloned());
-        // Sources that are read again bring rows that are here already.
-        let new_only = match self.staged.arrival {
-            Arrival::Changes => String::new(),
-            _ => format!("LEFT ANTI JOIN target t ON {}", equal_keys("s", "t", &self.fact.merge_keys)),
-        };
+    /// Columns that the engine adds to the output, with their values over the prefix `s`.
+    fn added(&self) -> Vec<(String, String)> {
+        let looked_up = self.staged.layout.looked_up.iter();
+        let mut all: Vec<(String, String)> =
+            looked_up.map(|column| (column.clone(), qualified("s", column))).collect();
+        for computed in &self.staged.layout.computed {
+            let value = match &computed.role {
+                Role::JunkKey(columns) => junk_key("s", columns),
+                Role::Lag { from, to } => days_between(&qualified("s", from), &qualified("s", to)),
+                _ => continue,
+            };
+            all.push((computed.column.clone(), value));
+        }
+        all
+    }
+
+    /// New rows of the table from staged rows.
+    fn new_rows(&self, rows: &str) -> String {
+        let added: Vec<String> =
+            self.added().iter().map(|(column, value)| format!("{value} AS {}", quoted(column))).collect();
+        let added = if added.is_empty() { String::new() } else { format!("{}, ", added.join(", ")) };
         format!(
-            "SELECT {}, false AS {IS_DELETED}, {} AS {PROCESSED_AT}, {} AS {BATCH_ID}, \
+            "SELECT {}, {added}false AS {IS_DELETED}, {} AS {PROCESSED_AT}, {} AS {BATCH_ID}, \
              arrow_cast(NULL, 'UInt32') AS {FILE_COLUMN}, CAST(NULL AS BIGINT) AS {ROW_COLUMN}, \
-             CAST({} AS BIGINT) AS {ACTION} FROM (SELECT * FROM staged WHERE {OP} = 1) s {new_only}",
-            listed("s", &columns),
+             CAST({} AS BIGINT) AS {ACTION} FROM {rows}",
+            listed("s", &self.output),
             self.clock,
             literal(self.batch_id),
             action::INSERT
         )
     }
 
+    fn appended(&self) -> String {
+        // Sources that are read again bring rows that are here already.
+        let new_only = match self.staged.arrival {
+            Arrival::Changes => String::new(),
+            _ => format!(" LEFT ANTI JOIN target t ON {}", equal_keys("s", "t", &self.fact.merge_keys)),
+        };
+        self.new_rows(&format!("(SELECT * FROM staged WHERE {OP} = 1) s{new_only}"))
+    }
+
+    /// The partitions that the batch speaks of hold its rows and nothing else (semantics 8.1).
+    async fn replace_partitions(&self, collector: &mut Collector) -> Result<(), EngineError> {
+        self.target.register_all("target").await?;
+        if self.has_rows {
+            let same = equal_keys("t", "s", &self.fact.partition_by);
+            let replaced = format!(
+                "SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM (SELECT DISTINCT {} FROM staged) s JOIN target t ON {same}",
+                listed("", &self.fact.partition_by)
+            );
+            collector.remove(addresses(query(self.session, &replaced).await?).await?);
+        }
+        let rows = self.new_rows(&format!("(SELECT * FROM staged WHERE {OP} = 1) s"));
+        collector.take(query(self.session, &rows).await?).await
+    }
+
     fn upsert(&self) -> Upsert<'_> {
-        let mut derived: Vec<Derived> = self
-            .fact
-            .foreign_keys
-            .iter()
-            .filter_map(|key| {
-                let lookup = key.lookup.as_ref()?;
-                let inputs = lookup.source_columns.iter().chain(&lookup.event_time).map(String::as_str);
-                Some(Derived {
-                    column: key.column.clone(),
-                    value: stamped(&key.column, inputs),
-                    compared: true,
-                })
-            })
-            .collect();
+        let milestones = prepare::milestones(self.fact);
+        let mut derived: Vec<Derived> = Vec::new();
+        for key in &self.fact.foreign_keys {
+            let Some(lookup) = &key.lookup else { continue };
+            let inputs: Vec<&str> =
+                lookup.source_columns.iter().chain(&lookup.event_time).map(String::as_str).collect();
+            let durable = key.durable.as_ref().map(|durable| durable.column.as_str());
+            for column in [key.column.as_str()].into_iter().chain(durable) {
+                let value = stamped(key, column, &inputs, &milestones);
+                derived.push(Derived { column: column.to_owned(), value, compared: true });
+            }
+        }
+        let valued = format!("coalesce(s.{OP}, 0) = 1");
+        for computed in &self.staged.layout.computed {
+            let fresh = match &computed.role {
+                Role::JunkKey(columns) => junk_key("s", columns),
+                Role::Lag { from, to } => days_between(&retained(from), &retained(to)),
+                _ => continue,
+            };
+            let value =
+                format!("CASE WHEN {valued} THEN {fresh} ELSE {} END", qualified("h", &computed.column));
+            derived.push(Derived { column: computed.column.clone(), value, compared: true });
+        }
         let plain =
             |column: &str, value: String| Derived { column: column.to_owned(), value, compared: false };
         derived.push(plain(PROCESSED_AT, self.clock.clone()));
@@ -114,7 +158,8 @@ impl FactMerge<'_> {
             key_role: "merge key",
             staged: "staged",
             output: &self.output,
-            net: Net::LastChange,
+            kept_over_null: milestones,
+            net: if self.rows.is_net { Net::Settled } else { Net::LastChange },
             derived,
             loaded: "true".to_owned(),
             arrival: self.staged.arrival,
@@ -127,44 +172,48 @@ impl FactMerge<'_> {
     }
 }
 
-/// A foreign key counts as first stamped (semantics 8.2): while its identity and event time stay the same, a
-/// row keeps the key of a real member that it has; a deleted row keeps any.
-fn stamped<'c>(column: &str, inputs: impl Iterator<Item = &'c str>) -> String {
-    let (new, old) = (qualified("s", column), qualified("h", column));
-    let same = inputs
-        .map(|input| format!("({} IS NOT DISTINCT FROM {})", qualified("s", input), qualified("h", input)));
-    let same = same.collect::<Vec<_>>().join(" AND ");
-    format!(
-        "CASE WHEN coalesce(s.{OP}, 0) = 0 THEN {old} WHEN h.{FILE_COLUMN} IS NOT NULL AND {old} NOT IN {DEFAULT_KEYS} \
-         AND {new} NOT IN (-4, -2, -1) AND {same} THEN {old} ELSE {new} END"
-    )
+/// A value that is not lost to NULL.
+fn retained(column: &str) -> String {
+    format!("coalesce({}, {})", qualified("s", column), qualified("h", column))
 }
 
-/// Foreign keys that the query itself gives: never NULL, and every one but a sentinel exists in its
-/// dimension (semantics 7, 8.5).
-pub(crate) async fn refuse_dangling(
-    session: &SessionContext,
-    fact: &Fact,
-    dimensions: &broker::Dimensions,
-) -> Result<(), EngineError> {
-    for key in fact.foreign_keys.iter().filter(|key| key.lookup.is_none()) {
-        let column = quoted(&key.column);
-        let shown = listed("s", &fact.merge_keys);
-        let null = format!("SELECT {shown} FROM staged s WHERE s.{OP} = 1 AND s.{column} IS NULL");
-        refuse_any(session, &null, &format!("foreign key `{}` is NULL; give a sentinel instead", key.column))
-            .await?;
-        let (Some(table), Some(surrogate)) = (&key.references, &key.dimension_key) else { continue };
-        let Some(dimension) = dimensions.get(table) else { continue };
-        session.register_table("referenced", dimension.rows().await?)?;
-        let dangling = format!(
-            "SELECT {shown}, s.{column} FROM (SELECT * FROM staged WHERE {OP} = 1 AND {column} NOT IN {DEFAULT_KEYS}) s \
-             LEFT ANTI JOIN referenced d ON s.{column} = d.{}",
-            quoted(surrogate)
-        );
-        let rule = format!("foreign key `{}` points at no row of {table}", key.column);
-        let checked = refuse_any(session, &dangling, &rule).await;
-        session.deregister_table("referenced")?;
-        checked?;
-    }
-    Ok(())
+/// Whole days from one instant or date to another; NULL where one is.
+pub(crate) fn days_between(from: &str, to: &str) -> String {
+    let day = |value: &str| format!("CAST(arrow_cast(CAST({value} AS DATE), 'Int32') AS BIGINT)");
+    format!("({} - {})", day(to), day(from))
+}
+
+/// A foreign key counts as first stamped (semantics 8.2): while its identity and event time stay the same, a
+/// row keeps the key of a real member that it has, unless it is to be restated; a deleted row keeps any. An event
+/// that a milestone told and that is not lost keeps its key, too.
+fn stamped(key: &ForeignKey, column: &str, inputs: &[&str], milestones: &[&str]) -> String {
+    let (new, old) = (qualified("s", column), qualified("h", column));
+    let version = qualified("s", &key.column);
+    let retains = |input: &&&str| milestones.contains(input) || milestones.contains(&key.column.as_str());
+    let same = inputs
+        .iter()
+        .map(|input| {
+            let told = match milestones.contains(input) {
+                true => retained(input),
+                false => qualified("s", input),
+            };
+            format!("({told} IS NOT DISTINCT FROM {})", qualified("h", input))
+        })
+        .collect::<Vec<_>>()
+        .join(" AND ");
+    let lost = inputs.iter().filter(retains).map(|input| {
+        format!("({} IS NULL AND {} IS NOT NULL)", qualified("s", input), qualified("h", input))
+    });
+    let lost: Vec<String> = lost.collect();
+    let is_lost = if lost.is_empty() { "false".to_owned() } else { format!("({})", lost.join(" OR ")) };
+    let restated = match key.restate_on_late_dimension {
+        true => format!("AND {version} IN {DEFAULT_KEYS} "),
+        false => String::new(),
+    };
+    format!(
+        "CASE WHEN coalesce(s.{OP}, 0) = 0 THEN {old} \
+         WHEN h.{FILE_COLUMN} IS NOT NULL AND {is_lost} AND {old} IS NOT NULL THEN {old} \
+         WHEN h.{FILE_COLUMN} IS NOT NULL AND {old} NOT IN {DEFAULT_KEYS} {restated}\
+         AND {version} NOT IN (-4, -2, -1) AND {same} THEN {old} ELSE {new} END"
+    )
 }

@@ -18,6 +18,8 @@ use xxhash_rust::xxh64::xxh64;
 use super::spark_text;
 
 const NULL_KEY: &str = "__KIMBALL_NULL__";
+/// NULL in a junk dimension.
+const NULL_VALUE: &str = "__NULL__";
 /// Sets a NULL apart from an empty value.
 const NULL_ROW: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -33,6 +35,42 @@ pub(crate) fn key_hash(function: &str, names: &[String]) -> ScalarUDF {
 /// `row_hash(value…)`: BIGINT, never NULL, equal exactly for rows of equal typed values (NULL equals NULL).
 pub(crate) fn row_hash() -> ScalarUDF {
     ScalarUDF::from(RowHash { signature: Signature::variadic_any(Volatility::Immutable) })
+}
+
+/// `junk_key(value…)`: BIGINT, `xxhash64` of the texts of the values, each the seed of the next; NULL as `__NULL__`
+/// (semantics 8.6).
+pub(crate) fn value_hash() -> ScalarUDF {
+    ScalarUDF::from(ValueHash { signature: Signature::variadic_any(Volatility::Immutable) })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ValueHash {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for ValueHash {
+    fn name(&self) -> &'static str {
+        "junk_key"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let mut hashes = vec![super::SEED.cast_unsigned(); args.number_rows];
+        for values in ColumnarValue::values_to_arrays(&args.args)? {
+            for (seed, text) in hashes.iter_mut().zip(spark_text(&values)?.iter()) {
+                *seed = xxh64(text.unwrap_or(NULL_VALUE).as_bytes(), *seed);
+            }
+        }
+        let hashes: Int64Array = hashes.into_iter().map(u64::cast_signed).collect::<Vec<_>>().into();
+        Ok(ColumnarValue::Array(Arc::new(hashes)))
+    }
 }
 
 /// The payload of semantics 2.1: `name:value` for each of the columns, joined by U+0000.

@@ -2,12 +2,14 @@
 
 mod durable;
 mod hash;
+mod json;
 mod spark_text;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use durable::{durable_version_key, member_fingerprint, row_fingerprint, spark_text_function};
-pub(crate) use hash::{key_hash, row_hash};
+pub(crate) use hash::{key_hash, row_hash, value_hash};
+pub(crate) use json::row_json;
 pub(crate) use spark_text::spark_text;
 
 use crate::columns::{qualified, quoted};
@@ -31,6 +33,11 @@ pub(crate) fn hash_of(prefix: &str, columns: &[String]) -> String {
 /// The name of the function that makes the keys of a mini-dimension, by its surrogate key column.
 pub(crate) fn mini_key_function(surrogate_key: &str) -> String {
     format!("mini_key_of_{surrogate_key}")
+}
+
+/// The key of a row's combination of `columns` in a junk dimension (semantics 8.6).
+pub(crate) fn junk_key(prefix: &str, columns: &[String]) -> String {
+    format!("junk_key({})", arguments(prefix, columns))
 }
 
 /// The key of a row's combination of `columns` in the mini-dimension with that surrogate key column.

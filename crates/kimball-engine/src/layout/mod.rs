@@ -1,5 +1,6 @@
 //! Which columns a table has and where each comes from.
 
+mod fact;
 mod fit;
 mod types;
 
@@ -7,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use kimball_config::{Dimension, Fact, Pipeline, Scd, TableKind, TrackedColumns};
+use kimball_config::{Dimension, Pipeline, Scd, TableKind, TrackedColumns};
 use kimball_lake::stored_schema;
 use xxhash_rust::xxh64::xxh64;
 
@@ -29,9 +30,9 @@ pub(crate) struct Layout {
     pub(crate) keys: Vec<String>,
     /// The surrogate key of a dimension.
     pub(crate) surrogate_key: Option<String>,
-    /// Foreign keys that the broker finds.
+    /// Foreign keys that the broker finds, durable ones included.
     pub(crate) looked_up: Vec<String>,
-    /// Columns that the type of a dimension adds to those of the output.
+    /// Columns that the type of a dimension or the pattern of a fact adds to those of the output.
     pub(crate) computed: Vec<Computed>,
     /// Whether the table holds versions with intervals.
     pub(crate) is_history: bool,
@@ -43,7 +44,7 @@ pub(crate) struct Layout {
     pub(crate) evolution: Evolution,
 }
 
-/// A column that a dimension's type computes.
+/// A column that the engine computes from others.
 #[derive(Debug, Clone)]
 pub(crate) struct Computed {
     pub(crate) column: String,
@@ -66,6 +67,15 @@ pub(crate) enum Role {
     MemberFingerprint,
     /// Type 7: SHA-256 of natural key and effective time.
     RowFingerprint,
+    /// A fact's key of these columns' combination in a junk dimension.
+    JunkKey(Vec<String>),
+    /// An accumulating snapshot: whole days from one milestone to the next.
+    Lag {
+        /// The column of the milestone before.
+        from: String,
+        /// The column of the milestone.
+        to: String,
+    },
 }
 
 /// The type of every timestamp column.
@@ -134,21 +144,6 @@ impl Layout {
             self.forbid(&computed.column, "the engine computes it for this type of dimension")?;
         }
         Ok(())
-    }
-
-    fn take_fact(&mut self, fact: &Fact) -> Result<(), EngineError> {
-        self.keys.clone_from(&fact.merge_keys);
-        for key in &fact.foreign_keys {
-            let Some(lookup) = &key.lookup else {
-                self.require("foreign key", std::slice::from_ref(&key.column))?;
-                continue;
-            };
-            self.forbid(&key.column, "it is a foreign key with a lookup, which the engine finds")?;
-            self.require("lookup column", &lookup.source_columns)?;
-            self.require("event_time", lookup.event_time.as_slice())?;
-            self.looked_up.push(key.column.clone());
-        }
-        self.require("merge key", &self.keys)
     }
 
     /// The named columns, or all attributes; natural keys never change and are left out.

@@ -204,7 +204,7 @@ impl RunContext {
     }
 
     /// Commits a companion's part of the batch; false when somebody else was first.
-    async fn commit_companion(
+    pub(super) async fn commit_companion(
         &self,
         batch: &Batch<'_>,
         (table, live): (&LakeTable, &LiveRows),
@@ -236,7 +236,7 @@ fn field_history(pipeline: &Pipeline) -> Option<&FieldHistory> {
     }
 }
 
-fn contended(pipeline: &Pipeline, table: &str) -> PipelineError {
+pub(super) fn contended(pipeline: &Pipeline, table: &str) -> PipelineError {
     let message = format!("others committed to {table} {RECOMPUTATIONS} times while this batch was computed");
     PipelineError::failed(FaultKind::Conflict, &pipeline.table, message)
 }

@@ -1,19 +1,22 @@
 //! One pipeline, one batch: what is read, whether there is anything to do, and the steps of a load.
 
 mod companions;
+mod facts;
 mod pins;
 mod settle;
 mod steps;
 mod watermarks;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use kimball_config::{Pipeline, TableName, Target};
 use kimball_control::{ControlStore, Leases, Owner, RepeatStore};
 use kimball_engine::{Batch, EngineRuntime, Refresh};
 use kimball_lake::{LakeTable, TableId, Warehouse};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use self::pins::Pins;
 use crate::error::PipelineError;
@@ -33,6 +36,14 @@ pub(crate) struct RunContext {
     on_busy: OnBusy,
     refresh: Refresh,
     pins: Pins,
+    /// Every pipeline of the project, whether it runs or not.
+    catalogue: Arc<BTreeMap<TableName, Pipeline>>,
+    /// `etl_unresolved_dimension_keys`.
+    unresolved: TableId,
+    /// Held while members are inferred.
+    inferring: Mutex<()>,
+    /// Held while rows that wait are recorded.
+    recording: Mutex<()>,
     /// Targets that had a RUNNING row when the run began to look.
     unsettled: OnceCell<BTreeSet<String>>,
 }
@@ -41,17 +52,19 @@ pub(crate) struct RunContext {
 struct Prepared {
     target: Option<LakeTable>,
     sources: Vec<kimball_engine::PinnedSource>,
-    dimensions: std::collections::BTreeMap<TableName, LakeTable>,
+    dimensions: BTreeMap<TableName, LakeTable>,
     config_changed: bool,
 }
 
 impl RunContext {
-    /// Gets ready for a run that writes the tables `written`. Nothing is read or made yet.
+    /// Gets ready for a run that writes the tables `written` in a project with all pipelines of `catalogue`. Nothing
+    /// is read or made yet.
     pub(crate) async fn open(
         target: &Target,
         settings: &Settings,
         run_time: DateTime<Utc>,
         written: BTreeSet<TableName>,
+        catalogue: Arc<BTreeMap<TableName, Pipeline>>,
     ) -> Result<Self, PipelineError> {
         let warehouse = Warehouse::new(&target.warehouse, &target.storage_options)?;
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -64,6 +77,10 @@ impl RunContext {
             on_busy: settings.on_busy(),
             refresh: settings.refresh(),
             pins: Pins::new(warehouse.clone(), written),
+            catalogue,
+            unresolved: facts::unresolved_id(&target.etl_schema)?,
+            inferring: Mutex::new(()),
+            recording: Mutex::new(()),
             unsettled: OnceCell::new(),
             warehouse,
         })
@@ -186,7 +203,9 @@ impl RunContext {
         if watermarks::config_fingerprint(target, pipeline).await?.is_none() {
             return Ok(false);
         }
-        Ok(!batch.lacks_default_members(target).await? && self.companions_follow(pipeline, target).await?)
+        Ok(!batch.lacks_default_members(target).await?
+            && self.companions_follow(pipeline, target).await?
+            && !self.has_news_of_dimensions(pipeline, prepared, target, batch).await?)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kimball_config::{CdcStrategy, FileFormat, Pipeline, Source, SourceLocation, TableKind, TableName};
+use kimball_config::{CdcStrategy, FileFormat, Pipeline, Source, SourceLocation, TableKind, TableName, Test};
 use kimball_engine::{PinnedRows, PinnedSource, Refresh};
 use kimball_lake::{FileSource, LakeError, LakeTable, Warehouse};
 use tokio::sync::Mutex;
@@ -62,7 +62,7 @@ impl Pins {
     }
 
     /// A table of the warehouse at its newest version.
-    async fn table(&self, name: &TableName) -> Result<LakeTable, PipelineError> {
+    pub(super) async fn table(&self, name: &TableName) -> Result<LakeTable, PipelineError> {
         let id = table_id(name)?;
         let missing = || -> Result<LakeError, LakeError> {
             Ok(LakeError::Missing {
@@ -90,15 +90,24 @@ impl Pins {
         all.filter(|table| self.written.contains(table)).collect()
     }
 
-    /// The tables that a fact's foreign keys point at.
+    /// The tables that a fact's foreign keys point at, identity maps, and tables that tests look into.
     pub(super) async fn dimensions(
         &self,
         pipeline: &Pipeline,
     ) -> Result<BTreeMap<TableName, LakeTable>, PipelineError> {
         let mut found = BTreeMap::new();
         if let TableKind::Fact(fact) = &pipeline.kind {
-            for name in fact.foreign_keys.iter().filter_map(|key| key.references.as_ref()) {
+            let references = fact.foreign_keys.iter().filter_map(|key| key.references.as_ref());
+            let maps = fact.foreign_keys.iter().filter_map(|key| key.lookup.as_ref()?.identity_map.as_ref());
+            for name in references.chain(maps) {
                 found.insert(name.clone(), self.table(name).await?);
+            }
+        }
+        for test in pipeline.tests.iter().flat_map(|column| &column.tests) {
+            if let Test::Relationships { to, .. } = test
+                && *to != pipeline.table
+            {
+                found.insert(to.clone(), self.table(to).await?);
             }
         }
         Ok(found)

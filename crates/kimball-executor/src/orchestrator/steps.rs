@@ -5,11 +5,15 @@
 //! 3. A RUNNING row is written for every source, so that a death from here on can be seen.
 //! 4. The table is made, if there is none; empty and without watermarks it means nothing yet.
 //! 5. Data files are written; no version refers to them. Every check of the rows has been made now.
-//! 6. Mini-dimensions are committed, so that no row ever holds a key that points nowhere, and repeats are
-//!    remembered. Both are sets that only grow: a batch that dies here writes the same again.
+//!    A fact's keys are looked up before that; members that its dimensions have to infer are committed there, under
+//!    the dimensions' own leases, and looked up again.
+//! 6. Mini-dimensions and junk dimensions are committed, so that no row ever holds a key that points nowhere; repeats
+//!    and rows that will wait for a member are remembered. All are sets that only grow: a batch that dies here writes
+//!    the same again.
 //! 7. One commit makes rows, removals, watermarks and lease epoch visible. This is the batch.
 //! 8. The history table of type 4 is committed, whose rows hold keys of the dimension. Both logs count the
 //!    batches; if this is lost, the counts differ, and the next run first brings the history to where the dimension is.
+//!    Rows that wait no more are marked; if this is lost, the next batch of the fact finds them.
 //! 9. The control rows are ended. If this is lost, the next run finds the commit in the log.
 //! 10. The lease is given back.
 
@@ -25,7 +29,7 @@ use kimball_retry::{Classify, FaultKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::settle::batch_metadata;
-use super::{Prepared, RunContext, table_id, up_to_date, versions, watermarks};
+use super::{Prepared, RunContext, facts, table_id, up_to_date, versions, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
 use crate::outcome::PipelineLoad;
@@ -42,6 +46,8 @@ const HEARTBEAT: Duration = Duration::from_secs(60);
 struct Loaded {
     rows_read: Vec<u64>,
     change: ChangeSet,
+    /// Members that dimensions inferred for the batch.
+    inferred: u64,
     warnings: Vec<String>,
 }
 
@@ -73,11 +79,25 @@ impl RunContext {
     }
 
     async fn take_lease(&self, pipeline: &Pipeline) -> Result<Lease, PipelineError> {
+        self.take_lease_patiently(pipeline, Duration::ZERO).await
+    }
+
+    /// Takes the lease of a pipeline's table; a busy one is waited for, if not by the settings, then for `patience`.
+    pub(super) async fn take_lease_patiently(
+        &self,
+        pipeline: &Pipeline,
+        patience: Duration,
+    ) -> Result<Lease, PipelineError> {
         let target = pipeline.table.to_string();
+        let mut waited = Duration::ZERO;
         loop {
             match (self.leases.take(&target, clock::now()).await?, self.on_busy) {
                 (LeaseAttempt::Taken(lease), _) => return Ok(lease),
                 (LeaseAttempt::Busy(_), OnBusy::Wait) => sleep(ASK_EVERY).await,
+                (LeaseAttempt::Busy(_), OnBusy::Fail) if waited < patience => {
+                    sleep(ASK_EVERY).await;
+                    waited += ASK_EVERY;
+                }
                 (LeaseAttempt::Busy(owner), OnBusy::Fail) => {
                     let message = format!(
                         "process {} on {} is loading this table; wait for it (`--on-busy wait`) or run again later",
@@ -167,7 +187,9 @@ impl RunContext {
             if let Some(target) = &target {
                 self.catch_up(batch, target, epoch).await?;
             }
-            let staged = batch.stage(target.as_ref()).await?;
+            let mut staged = batch.stage(target.as_ref()).await?;
+            let (dimensions, inferred) = self.look_up(batch, &mut staged).await?;
+            let batch = &Batch { dimensions: &dimensions, ..*batch };
             let table = match target {
                 Some(table) => table,
                 None => self.create(pipeline, staged.table_schema()).await?,
@@ -175,6 +197,11 @@ impl RunContext {
             let live = table.live_rows().await?;
             let (mut change, warnings) = self.merge(batch, &staged, &table, &live).await?;
             self.write_mini_dimensions(batch, &staged, &table, epoch).await?;
+            self.write_junk_dimensions(batch, &staged, epoch).await?;
+            let (opened, resolved) = std::mem::take(&mut change.evidence).split();
+            if let Some(opened) = &opened {
+                self.record_evidence(batch, opened).await?;
+            }
             self.repeats.remember(&pipeline.table.to_string(), &change.repeats).await?;
             let commit = Commit {
                 files: std::mem::take(&mut change.files),
@@ -186,9 +213,10 @@ impl RunContext {
             };
             if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {
                 let behind = self.follow(batch, &staged, &table, epoch).await;
+                let unmarked = self.mark_resolved(batch, resolved).await;
                 let stale = stale_configuration(prepared, self.refresh);
-                let warnings = warnings.into_iter().chain(stale).chain(behind).collect();
-                return Ok(Loaded { rows_read: staged.rows_read().to_vec(), change, warnings });
+                let warnings = warnings.into_iter().chain(stale).chain(behind).chain(unmarked).collect();
+                return Ok(Loaded { rows_read: staged.rows_read().to_vec(), change, inferred, warnings });
             }
             target = Some(table.refreshed().await?);
         }
@@ -206,9 +234,11 @@ impl RunContext {
     ) -> Result<(ChangeSet, Vec<String>), PipelineError> {
         let pipeline = batch.pipeline;
         let repeats = if pipeline.is_history() { self.repeats.open().await? } else { None };
+        let awaited = self.awaited(pipeline, table).await?;
         let target = MergeTarget {
             table,
             live,
+            waiting: Some(awaited.as_waiting()),
             hashdiff: table.transaction(&watermarks::hashdiff_id(pipeline)).await?,
             sequence: table.transaction(&watermarks::sequence_id(pipeline)).await?,
             repeats: repeats.as_ref(),
@@ -243,6 +273,7 @@ impl RunContext {
         if !pipeline.companions().is_empty() {
             all.push((watermarks::batches_id(pipeline), self.batches(pipeline, table).await? + 1));
         }
+        all.extend(self.seen(batch));
         all.extend(change.sequence.map(|mark| (watermarks::sequence_id(pipeline), mark)));
         if self.refresh == Refresh::Rebuild {
             all.push((watermarks::rebuilds_id(pipeline), self.rebuilds(pipeline, table).await?));
@@ -307,6 +338,9 @@ impl RunContext {
             rows_updated: counts.updated,
             rows_deleted: counts.deleted,
             rows_expired: counts.expired,
+            rows_repaired: loaded.change.rekeyed.repaired,
+            rows_restated: loaded.change.rekeyed.restated,
+            members_inferred: loaded.inferred,
             sources: versions(&prepared.sources),
             up_to_date: false,
             warnings,
@@ -331,7 +365,7 @@ impl RunContext {
 /// What the table of a pipeline is made with.
 fn new_table(pipeline: &Pipeline) -> NewTable {
     NewTable {
-        partition_by: Vec::new(),
+        partition_by: facts::fact_of(pipeline).map(|fact| fact.partition_by.clone()).unwrap_or_default(),
         properties: BTreeMap::from([
             ("delta.enableChangeDataFeed".to_owned(), "true".to_owned()),
             ("delta.enableDeletionVectors".to_owned(), "true".to_owned()),

@@ -1,6 +1,6 @@
 //! What a target's log says about its batches: application transactions and their names (semantics 9).
 
-use kimball_config::{Pipeline, Source};
+use kimball_config::{Pipeline, Source, TableName};
 use kimball_engine::PinnedSource;
 use kimball_lake::LakeTable;
 use kimball_retry::FaultKind;
@@ -76,6 +76,11 @@ pub(super) async fn watermark_of(
 /// same count holds what the table holds.
 pub(super) fn batches_id(pipeline: &Pipeline) -> String {
     format!("{}#batches", pipeline.table)
+}
+
+/// The transaction with the version of a dimension that the last batch of a fact looked into.
+pub(super) fn seen_id(pipeline: &Pipeline, dimension: &TableName) -> String {
+    format!("{}#seen/{}.{}", pipeline.table, dimension.schema(), dimension.table())
 }
 
 /// The transaction with the high-water mark of `sequence` keys.

@@ -1,12 +1,12 @@
 //! The keys of new versions (semantics 2.1, 2.2).
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::Field;
 use kimball_config::{KeyStrategy, Scd};
 
 use super::VersionMerge;
 use crate::EngineError;
 use crate::columns::{ACTION, ROW_ID, VALID_FROM, action, equal_keys, listed, qualified};
-use crate::dimension::collisions;
+use crate::dimension::{collisions, start_as};
 use crate::keys::{SEED, arguments, durable_version_key, key_hash, row_fingerprint, spark_text_function};
 use crate::layout::Role;
 use crate::merge::Collector;
@@ -112,13 +112,7 @@ impl VersionMerge<'_> {
         let column = self.effective_at?;
         let output = &self.merge.staged.layout.output;
         let kind = output.iter().find(|field| field.name() == column).map(Field::data_type)?;
-        let start = match kind {
-            DataType::Utf8 => format!(
-                "CASE WHEN {point}.__p = date_trunc('day', {point}.__p) THEN spark_text(CAST({point}.__p AS DATE)) \
-                 ELSE spark_text({point}.__p) END"
-            ),
-            kind => format!("arrow_cast({point}.__p, '{kind}')"),
-        };
+        let start = start_as(&format!("{point}.__p"), kind);
         Some(format!("CASE WHEN {point}.__id IS NULL THEN {start} ELSE {} END", qualified(staged, column)))
     }
 

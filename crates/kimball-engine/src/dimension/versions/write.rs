@@ -38,7 +38,9 @@ impl VersionMerge<'_> {
             origin = name::KEY_ORIGIN
         ));
         let is_real = "o.__f IS NULL OR o.__id IS NOT NULL OR o.__uid IS NOT NULL";
-        columns.extend(self.merge.stamps(is_real).into_iter().map(|(column, value)| format!("{value} AS {column}")));
+        columns.extend(
+            self.merge.stamps(is_real).into_iter().map(|(column, value)| format!("{value} AS {column}")),
+        );
         let hash = format!("coalesce(o.__th, {})", qualified("h", name::HASHDIFF));
         for (column, value) in [
             (name::VALID_FROM, "o.__p"),
@@ -106,8 +108,10 @@ impl VersionMerge<'_> {
                 };
                 format!("CASE WHEN o.__f IS NULL THEN {fresh} ELSE coalesce(h.{column}, {fresh}) END")
             }
-            // Columns of types that keep one row a member.
-            Role::Previous(_) | Role::MiniKey(_) => format!("h.{column}"),
+            // Columns of types that keep one row a member, and of facts.
+            Role::Previous(_) | Role::MiniKey(_) | Role::JunkKey(_) | Role::Lag { .. } => {
+                format!("h.{column}")
+            }
         }
     }
 }

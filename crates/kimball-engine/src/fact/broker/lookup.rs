@@ -1,0 +1,228 @@
+//! One foreign key: how a row meets the members of its dimension, and what it gets where it meets none.
+
+use arrow::datatypes::{DataType, Schema};
+use kimball_config::{ForeignKey, Lookup};
+use kimball_lake::LakeTable;
+
+use super::Broker;
+use crate::EngineError;
+use crate::columns::{
+    IS_CURRENT, IS_DELETED, OP, VALID_FROM, VALID_TO, equal_keys, listed, qualified, quoted,
+};
+use crate::dimension::loaded_rows;
+
+/// A foreign key that is ready to be found.
+pub(super) struct Prepared<'k> {
+    number: usize,
+    pub(super) key: &'k ForeignKey,
+    pub(super) lookup: &'k Lookup,
+    /// The members: `__key`, `__durable` where it is wanted, the identity columns, and intervals of a history.
+    members: String,
+    /// When a row meets a member, over `s` and the alias of the members.
+    condition: String,
+    /// Which identity columns are text, in their order.
+    is_text: Vec<bool>,
+}
+
+/// An instant, NULL where a column holds none.
+pub(super) fn instant(column: &str) -> String {
+    format!("arrow_try_cast({column}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
+}
+
+impl Broker<'_> {
+    pub(super) async fn prepare<'k>(
+        &self,
+        number: usize,
+        key: &'k ForeignKey,
+        lookup: &'k Lookup,
+        rows: &str,
+    ) -> Result<Prepared<'k>, EngineError> {
+        let (Some(table), Some(surrogate)) = (&key.references, &key.dimension_key) else {
+            let rule =
+                format!("foreign key `{}`: a lookup needs `references` and `dimension_key`", key.column);
+            return Err(EngineError::Config(rule));
+        };
+        let Some(dimension) = self.dimensions.get(table) else {
+            return Err(EngineError::Config(format!("foreign key `{}`: {table} does not exist", key.column)));
+        };
+        let schema = dimension.schema()?;
+        let durable = key.durable.as_ref().map(|durable| &durable.dimension_key);
+        require(&schema, table, lookup.dimension_columns.iter().chain([surrogate]).chain(durable))?;
+        let raw = format!("__k_dimension_{number}");
+        self.session.deregister_table(&raw)?;
+        self.session.register_table(raw.as_str(), dimension.rows().await?)?;
+        let staged = self.session.table(rows).await?;
+        let staged = staged.schema().as_arrow();
+        let has_text = |schema: &Schema, name: &str| {
+            schema.field_with_name(name).is_ok_and(|field| *field.data_type() == DataType::Utf8)
+        };
+        let alias = format!("d{number}");
+        let mut conditions: Vec<String> = Vec::new();
+        for (place, (source, column)) in
+            lookup.source_columns.iter().zip(&lookup.dimension_columns).enumerate()
+        {
+            let (left, right) = (format!("s.{}", identity(number, place)), qualified(&alias, column));
+            // A text that is no number is no error: it just has no member.
+            conditions.push(match (has_text(staged, source), has_text(&schema, column)) {
+                (true, false) => format!("{left} = arrow_cast({right}, 'Utf8')"),
+                (false, true) => format!("arrow_cast({left}, 'Utf8') = {right}"),
+                _ => format!("{left} = {right}"),
+            });
+        }
+        if let (true, Some(event)) = (is_history(dimension)?, &lookup.event_time) {
+            let event = instant(&qualified("s", event));
+            conditions.push(format!("{event} >= {alias}.{VALID_FROM} AND {event} < {alias}.{VALID_TO}"));
+        }
+        Ok(Prepared {
+            number,
+            key,
+            lookup,
+            members: members(&raw, surrogate, durable, lookup, is_history(dimension)?),
+            condition: conditions.join(" AND "),
+            is_text: lookup.source_columns.iter().map(|column| has_text(staged, column)).collect(),
+        })
+    }
+}
+
+fn require<'c>(
+    schema: &Schema,
+    table: &kimball_config::TableName,
+    columns: impl Iterator<Item = &'c String>,
+) -> Result<(), EngineError> {
+    for column in columns {
+        if schema.field_with_name(column).is_err() {
+            let found = schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
+            return Err(EngineError::MissingColumn {
+                role: "dimension column",
+                column: format!("{table}.{column}"),
+                found: found.join(", "),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a dimension keeps versions with intervals.
+pub(crate) fn is_history(dimension: &LakeTable) -> Result<bool, EngineError> {
+    let schema = dimension.schema()?;
+    Ok(schema.field_with_name(VALID_FROM).is_ok() && schema.field_with_name(IS_CURRENT).is_ok())
+}
+
+/// The rows of a dimension that a lookup may meet. Without an event time these are the current versions, and of
+/// members that are gone the last one: they are members all the same.
+fn members(
+    raw: &str,
+    surrogate: &str,
+    durable: Option<&String>,
+    lookup: &Lookup,
+    is_history: bool,
+) -> String {
+    let identity = listed("", &lookup.dimension_columns);
+    let durable = durable.map(|column| format!(", {} AS __durable", quoted(column))).unwrap_or_default();
+    let loaded = loaded_rows(surrogate);
+    let columns = format!("{} AS __key, {identity}{durable}", quoted(surrogate));
+    if !is_history {
+        return format!("SELECT {columns} FROM {raw} WHERE {loaded}");
+    }
+    if lookup.event_time.is_some() {
+        return format!("SELECT {columns}, {VALID_FROM}, {VALID_TO} FROM {raw} WHERE {loaded}");
+    }
+    let last = format!(
+        "SELECT {columns}, row_number() OVER (PARTITION BY {identity} ORDER BY {VALID_TO} > {VALID_FROM} DESC, {VALID_TO} DESC, \
+         {VALID_FROM} DESC) AS __nth FROM {raw} WHERE {loaded} AND {IS_DELETED} AND NOT {IS_CURRENT}"
+    );
+    let kept = if durable.is_empty() { "x.__key" } else { "x.__key, x.__durable" };
+    let gone = format!(
+        "SELECT {kept}, {} FROM ({last}) x LEFT ANTI JOIN (SELECT {identity} FROM {raw} WHERE {loaded} AND {IS_CURRENT}) c ON {} \
+         WHERE x.__nth = 1",
+        listed("x", &lookup.dimension_columns),
+        equal_keys("x", "c", &lookup.dimension_columns)
+    );
+    let order = if durable.is_empty() { "__key" } else { "__key, __durable" };
+    format!(
+        "SELECT {order}, {identity} FROM (SELECT {columns} FROM {raw} WHERE {loaded} AND {IS_CURRENT}) UNION ALL {gone}"
+    )
+}
+
+/// A side of a join; one that is a join itself stands in parentheses.
+pub(super) fn nested(joined: &str) -> String {
+    if joined.contains(" JOIN ") { format!("({joined})") } else { joined.to_owned() }
+}
+
+/// The column of an identity part as it is looked up.
+fn identity(number: usize, place: usize) -> String {
+    format!("__k_id_{number}_{place}")
+}
+
+impl Prepared<'_> {
+    pub(super) fn alias(&self) -> String {
+        format!("d{}", self.number)
+    }
+
+    /// `not_applicable_when` as a column, where there is one.
+    pub(super) fn condition(&self) -> Option<String> {
+        let condition = self.lookup.not_applicable_when.as_ref()?;
+        Some(format!("({condition}) AS __k_na_{}", self.number))
+    }
+
+    /// The name of the column of [`condition`](Self::condition).
+    pub(super) fn judged(&self) -> Option<String> {
+        self.lookup.not_applicable_when.as_ref().map(|_| format!("__k_na_{}", self.number))
+    }
+
+    /// The identity columns that rows are looked up by, as columns over `s` and the alias of the identity map.
+    pub(super) fn identities(&self, mapped: Option<&str>) -> Vec<String> {
+        let columns = self.lookup.source_columns.iter().enumerate();
+        columns
+            .map(|(place, column)| {
+                let value = mapped.map_or_else(|| qualified("s", column), str::to_owned);
+                format!("{value} AS {}", identity(self.number, place))
+            })
+            .collect()
+    }
+
+    /// The rows of `inner` with what they meet. The members are the side that is hashed; the rows stream.
+    pub(super) fn join(&self, inner: &str) -> String {
+        format!("({}) {} RIGHT JOIN {} ON {}", self.members, self.alias(), nested(inner), self.condition)
+    }
+
+    /// What a row meets, to be counted.
+    pub(super) fn fanout(&self, rows: &str) -> String {
+        format!("({}) {} JOIN {rows} s ON {}", self.members, self.alias(), self.condition)
+    }
+
+    /// The foreign key columns: the sentinels in their order (semantics 8.4), then the member's key. Deletes need
+    /// no key.
+    pub(super) fn values(&self) -> Vec<String> {
+        let alias = self.alias();
+        let mut all = vec![self.value("__key", &alias, &self.key.column)];
+        if let Some(durable) = &self.key.durable {
+            all.push(self.value("__durable", &alias, &durable.column));
+        }
+        all
+    }
+
+    fn value(&self, found: &str, alias: &str, column: &str) -> String {
+        let places = || (0..self.lookup.source_columns.len()).map(|place| identity(self.number, place));
+        let null = places().map(|id| format!("s.{id} IS NULL")).collect::<Vec<_>>().join(" OR ");
+        let texts = places().zip(&self.is_text).filter(|(_, is_text)| **is_text);
+        let mut bad: Vec<String> = texts.map(|(id, _)| format!("trim(s.{id}) = ''")).collect();
+        bad.extend(
+            self.lookup
+                .event_time
+                .as_ref()
+                .map(|event| format!("{} IS NULL", instant(&qualified("s", event)))),
+        );
+        let bad = match bad.as_slice() {
+            [] => String::new(),
+            bad => format!("WHEN {} THEN -4 ", bad.join(" OR ")),
+        };
+        let not_applicable =
+            self.judged().map(|judged| format!("WHEN s.{judged} THEN -2 ")).unwrap_or_default();
+        format!(
+            "CAST(CASE WHEN s.{OP} = 0 THEN NULL {not_applicable}WHEN {null} THEN -1 {bad}\
+             WHEN {alias}.__key IS NULL THEN -3 ELSE {alias}.{found} END AS BIGINT) AS {}",
+            quoted(column)
+        )
+    }
+}

@@ -1,0 +1,186 @@
+//! The key broker: the foreign keys of many rows, found by identity in one pass (semantics 8.4).
+//!
+//! Rows stream past hash tables of the dimensions: each row meets the versions of its members by equality of
+//! identities, and of these the one whose interval holds its event. What a row passes by on its way stays with it:
+//! first the conditions under which a key does not apply, then the identities that a map gives, then the members.
+
+mod identity_map;
+mod lookup;
+mod refusals;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::prelude::{DataFrame, SessionContext};
+use futures::StreamExt;
+use kimball_config::{Fact, TableName};
+use kimball_lake::LakeTable;
+
+use self::lookup::Prepared;
+pub(crate) use self::lookup::is_history;
+use crate::EngineError;
+use crate::columns::{OP, ROW_ID, listed, quoted};
+use crate::session::query;
+use crate::stage::{Numbering, Relation, Spool, Transformation};
+
+/// The tables that a fact looks into, each pinned to one version.
+pub(crate) type Dimensions = BTreeMap<TableName, LakeTable>;
+
+/// Finds the foreign keys of rows.
+pub(crate) struct Broker<'a> {
+    pub(crate) session: &'a SessionContext,
+    pub(crate) fact: &'a Fact,
+    pub(crate) dimensions: &'a Dimensions,
+}
+
+/// Rows with their foreign keys.
+pub(crate) struct LookedUp {
+    pub(crate) rows: Spool,
+    /// For each foreign key with a lookup, in their order, which sentinels its rows have.
+    pub(crate) sentinels: Vec<Sentinels>,
+}
+
+/// How many rows have a sentinel for a key.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Sentinels {
+    /// −4: the identity is blank or has no event time.
+    pub(crate) bad: u64,
+    /// −3: there is no such member.
+    pub(crate) not_yet: u64,
+    /// −1, −2 or one of these.
+    pub(crate) any: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    bad: AtomicU64,
+    not_yet: AtomicU64,
+    any: AtomicU64,
+}
+
+impl Broker<'_> {
+    /// The rows of the session's table `rows`, `count` of them with [`OP`] and [`ROW_ID`], with their foreign keys;
+    /// `None` when the fact looks none up.
+    ///
+    /// # Errors
+    /// [`EngineError::DataQuality`] for fan-outs and for an identity map that contradicts itself.
+    pub(crate) async fn resolve(&self, rows: &str, count: u64) -> Result<Option<LookedUp>, EngineError> {
+        let mut prepared: Vec<Prepared<'_>> = Vec::new();
+        for (number, key) in self.fact.foreign_keys.iter().enumerate() {
+            if let Some(lookup) = &key.lookup {
+                prepared.push(self.prepare(number, key, lookup, rows).await?);
+            }
+        }
+        if prepared.is_empty() {
+            return Ok(None);
+        }
+        let columns = self.columns_of(rows).await?;
+        self.judge(rows, &prepared).await?;
+        self.map_identities(&columns, &prepared).await?;
+        let values: Vec<String> = prepared.iter().flat_map(Prepared::values).collect();
+        let joined = prepared.iter().fold("__k_mapped s".to_owned(), |inner, one| one.join(&inner));
+        let sql = format!("SELECT {}, {} FROM {joined}", listed("s", &columns), values.join(", "));
+        let keys: Vec<String> = prepared.iter().map(|one| one.key.column.clone()).collect();
+        let counters: Arc<Vec<Counters>> = Arc::new(keys.iter().map(|_| Counters::default()).collect());
+        let mut found = spool_counted(query(self.session, &sql).await?, &keys, &counters).await?;
+        if found.rows() > count {
+            self.refuse_fanout(&prepared).await?;
+            found = self.one_each(&found, &keys).await?;
+        }
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let sentinels = counters.iter().map(|one| Sentinels {
+            bad: count(&one.bad),
+            not_yet: count(&one.not_yet),
+            any: count(&one.any),
+        });
+        Ok(Some(LookedUp { rows: found, sentinels: sentinels.collect() }))
+    }
+
+    async fn columns_of(&self, rows: &str) -> Result<Vec<String>, EngineError> {
+        let table = self.session.table(rows).await?;
+        Ok(table.schema().fields().iter().map(|field| field.name().clone()).collect())
+    }
+
+    /// `__k_judged`: the rows with whether each key does not apply to them.
+    async fn judge(&self, rows: &str, prepared: &[Prepared<'_>]) -> Result<(), EngineError> {
+        self.session.deregister_table("__k_judged")?;
+        let conditions: Vec<String> = prepared.iter().filter_map(Prepared::condition).collect();
+        if conditions.is_empty() {
+            let same = query(self.session, &format!("SELECT * FROM {}", quoted(rows))).await?;
+            self.session.register_table("__k_judged", same.into_view())?;
+            return Ok(());
+        }
+        // Written by the user: names of columns match whatever their case.
+        let sql = format!("SELECT *, {} FROM rows_in_hand", conditions.join(", "));
+        let relation = Relation {
+            alias: rows.to_owned(),
+            name: "rows_in_hand".to_owned(),
+            columns: self.columns_of(rows).await?,
+        };
+        let plan = Transformation::resolve(self.session, &sql, &[relation])?.plan(self.session).await?;
+        let judged = DataFrame::new(self.session.state(), plan);
+        self.session.register_table("__k_judged", judged.into_view())?;
+        Ok(())
+    }
+
+    /// Where a fan-out is allowed, the smallest keys win.
+    async fn one_each(&self, spool: &Spool, keys: &[String]) -> Result<Spool, EngineError> {
+        spool.register(self.session, "__k_fanned").await?;
+        let columns: Vec<String> = spool.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let sql = format!(
+            "SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY {ROW_ID} ORDER BY {}) AS __k_nth FROM __k_fanned) \
+             WHERE __k_nth = 1",
+            listed("", &columns),
+            listed("", keys)
+        );
+        let stream = query(self.session, &sql).await?.execute_stream().await?;
+        Spool::fill(stream, Numbering::Plain).await
+    }
+}
+
+/// Keeps rows and counts the sentinels that they have in `keys`, in the pass that brings them.
+async fn spool_counted(
+    frame: DataFrame,
+    keys: &[String],
+    counters: &Arc<Vec<Counters>>,
+) -> Result<Spool, EngineError> {
+    let stream = frame.execute_stream().await?;
+    let schema = stream.schema();
+    let counted: Vec<(Option<usize>, usize)> =
+        keys.iter().enumerate().map(|(place, key)| (schema.index_of(key).ok(), place)).collect();
+    let operation = schema.index_of(OP).ok();
+    let counters = Arc::clone(counters);
+    let stream = stream.inspect(move |batch| {
+        let Ok(batch) = batch else { return };
+        let writes = operation.and_then(|place| batch.columns().get(place)?.as_primitive_opt::<Int64Type>());
+        for (column, place) in &counted {
+            let values = column.and_then(|at| batch.columns().get(at)?.as_primitive_opt::<Int64Type>());
+            let (Some(values), Some(counter)) = (values, counters.get(*place)) else { continue };
+            count_sentinels(values, writes, counter);
+        }
+    });
+    Spool::fill(Box::pin(RecordBatchStreamAdapter::new(schema, stream)), Numbering::Plain).await
+}
+
+fn count_sentinels(
+    values: &arrow::array::Int64Array,
+    writes: Option<&arrow::array::Int64Array>,
+    counter: &Counters,
+) {
+    let (mut bad, mut not_yet, mut any) = (0, 0, 0);
+    for (row, value) in values.iter().enumerate() {
+        let is_written = writes.is_none_or(|writes| writes.value(row) == 1);
+        if let (Some(key @ -4..=-1), true) = (value, is_written) {
+            any += 1;
+            bad += u64::from(key == -4);
+            not_yet += u64::from(key == -3);
+        }
+    }
+    counter.bad.fetch_add(bad, Ordering::Relaxed);
+    counter.not_yet.fetch_add(not_yet, Ordering::Relaxed);
+    counter.any.fetch_add(any, Ordering::Relaxed);
+}
