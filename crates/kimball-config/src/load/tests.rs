@@ -5,6 +5,7 @@ use super::*;
 use crate::model::*;
 
 mod companions;
+mod early_arriving;
 mod fingerprints;
 mod hostile;
 mod rendering;
@@ -189,14 +190,12 @@ fn the_example_project_of_the_guide_loads() {
 
     let sales = &project.pipelines[4];
     assert!(!sales.missing.close);
-    assert_eq!(
-        sales.notes,
-        ["customer_sk: skeletons are not built yet; identities without a member become -3"]
-    );
+    assert_eq!(sales.notes, Vec::<String>::new());
     let TableKind::Fact(fact) = &sales.kind else { panic!("no fact") };
     let lookup = fact.foreign_keys[0].lookup.as_ref().unwrap();
     assert_eq!(lookup.dimension_columns, ["customer_id"]);
     assert_eq!(lookup.invalid_action, InvalidAction::Error);
+    assert_eq!(lookup.early_arriving, EarlyArriving::Skeleton);
     assert!(lookup.detect_fanout);
 }
 

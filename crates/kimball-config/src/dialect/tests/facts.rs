@@ -81,10 +81,6 @@ fn a_lookup_is_checked() {
         ["`dimension_columns` has 1 names and `source_columns` has 2: they go in pairs"]
     );
     assert_eq!(
-        messages(&lookup(", early_arriving: skeleton")),
-        ["`early_arriving: skeleton` is not supported yet"]
-    );
-    assert_eq!(
         messages(&lookup(", not_applicable_when: 'a = '")),
         ["`not_applicable_when` is no SQL expression: Expected: an expression, found: EOF"]
     );
@@ -111,7 +107,6 @@ fn an_identity_map_needs_one_column_and_an_event_time() {
         messages(&lookup(", identity_map: silver.map")),
         [
             "`identity_map` maps one identity: `source_columns` needs exactly one column",
-            "`identity_map` is not supported yet",
             "`identity_map` needs `event_time`: identities change over time",
         ]
     );
@@ -127,7 +122,6 @@ fn type_7_relationships_need_all_their_parts() {
             "`relationship: type7` needs `dimension_key`",
             "`relationship: type7` needs `durable_column`",
             "`relationship: type7` needs `durable_dimension_key`",
-            "`relationship: type7` is not supported yet",
         ]
     );
     assert_eq!(
@@ -166,13 +160,7 @@ fn a_pattern_needs_its_grain_and_its_settings() {
     for (more, expected) in [
         ("fact_pattern: transaction\ngrain: one order", vec![]),
         ("fact_pattern: transaction", vec!["`fact_pattern` needs `grain`: say in words what one row is"]),
-        (
-            "fact_pattern: periodic_snapshot\ngrain: g",
-            vec![
-                "a periodic snapshot needs `snapshot_period`",
-                "`fact_pattern: periodic_snapshot` is not supported yet",
-            ],
-        ),
+        ("fact_pattern: periodic_snapshot\ngrain: g", vec!["a periodic snapshot needs `snapshot_period`"]),
         ("snapshot_period: day", vec!["`snapshot_period` is for `fact_pattern: periodic_snapshot`"]),
         (
             "snapshot_period: hour",
@@ -183,10 +171,7 @@ fn a_pattern_needs_its_grain_and_its_settings() {
         ),
         (
             "fact_pattern: accumulating_snapshot\ngrain: g\nmilestones: [{name: a, column: b, order: 1}]",
-            vec![
-                "an accumulating snapshot needs two `milestones` at least",
-                "`fact_pattern: accumulating_snapshot` is not supported yet",
-            ],
+            vec!["an accumulating snapshot needs two `milestones` at least"],
         ),
         (
             "milestones: [{name: a, column: b, order: 1}, {name: a, column: b, order: 1}, {order: 0}]",
@@ -207,13 +192,6 @@ fn a_pattern_needs_its_grain_and_its_settings() {
 
 #[test]
 fn measures_are_declarations_that_are_checked_for_form() {
-    let read = read(&fact(
-        "measures: [{name: m, aggregation: sum, additivity: semi_additive, non_additive_dimensions: [d]}]",
-    ));
-    assert_eq!(
-        (read.problems.len(), read.notes),
-        (0, vec!["measures are declarations; they are not checked yet".to_owned()])
-    );
     assert_eq!(
         messages(&fact(
             "measures:\n- {name: m, additivity: semi_additive}\n\

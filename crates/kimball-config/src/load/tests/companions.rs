@@ -89,30 +89,3 @@ fn a_hard_delete_leaves_no_key_of_a_mini_dimension_without_its_member() {
     let (_folder, request) = project(&[("configs/a.yml", &hard), ("configs/b.yml", &fact)]);
     assert_eq!(shown(&load_project(&request)), Vec::<String>::new());
 }
-
-#[test]
-fn skeletons_are_the_default_of_types_1_2_and_7_alone() {
-    let history = "effective_at: e\ntrack_history_columns: ['*']";
-    for (number, more, noted) in [
-        (0, String::new(), false),
-        (1, String::new(), true),
-        (2, history.to_owned(), true),
-        (3, "previous_columns: {city: old_city}".to_owned(), false),
-        (4, "history_table: gold.h".to_owned(), false),
-        (5, "mini_dimensions: [{table: gold.m, surrogate_key: m_sk, columns: [a]}]".to_owned(), false),
-        (6, format!("{history}\ncurrent_value_columns: [a]"), false),
-        (7, format!("{history}\ndurable_key: dk"), true),
-    ] {
-        let dimension = format!(
-            "table_name: gold.dim\ntable_type: dimension\nscd_type: {number}\nsurrogate_key: sk\n\
-             natural_keys: [id]\nsources: [{{name: silver.t}}]\n{more}\n"
-        );
-        let fact =
-            sales("{column: sk, references: gold.dim, dimension_key: sk, lookup: {source_columns: [id]}}");
-        let (_folder, request) = project(&[("configs/a.yml", &dimension), ("configs/b.yml", &fact)]);
-        let outcome = load_project(&request);
-        assert_eq!(shown(&outcome), Vec::<String>::new(), "{number}");
-        let notes = &outcome.project.unwrap().pipelines[1].notes;
-        assert_eq!(!notes.is_empty(), noted, "{number}: {notes:?}");
-    }
-}
