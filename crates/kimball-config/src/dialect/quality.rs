@@ -44,12 +44,15 @@ fn read_test(findings: &Findings<'_>, node: &Node) -> Vec<Test> {
         };
     }
     let Some(test) = MapReader::open(findings, node, &TEST) else { return Vec::new() };
-    if TEST.keys.iter().all(|key| test.raw(key).is_none()) {
+    if matches!(&node.value, Value::Mapping(entries) if entries.is_empty()) {
         findings.error(node.span, "a test is a name, or a mapping with the name and its settings");
     }
-    let simple = [("unique", Test::Unique), ("not_null", Test::NotNull)];
-    let mut tests: Vec<Test> =
-        simple.into_iter().filter(|(key, _)| is_on(&test, key)).map(|(_, t)| t).collect();
+    let mut tests = Vec::new();
+    for (key, named) in [("unique", Test::Unique), ("not_null", Test::NotNull)] {
+        if is_on(&test, key) {
+            tests.push(named);
+        }
+    }
     for key in ["accepted_values", "relationships", "expression"] {
         if test.raw(key).is_some() && test.node(key).is_none() {
             test.missing(key);

@@ -5,9 +5,10 @@ use super::*;
 use crate::model::*;
 
 mod companions;
-mod early_arriving;
+
 mod fingerprints;
 mod hostile;
+mod references;
 mod rendering;
 
 /// A folder with files, and a request for all of `configs`.
