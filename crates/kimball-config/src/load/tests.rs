@@ -330,3 +330,23 @@ fn the_pipelines_of_the_demo_load() {
     assert_eq!(shown(&outcome), Vec::<String>::new());
     assert!(outcome.project.is_some());
 }
+
+#[test]
+fn the_pipelines_of_the_documentation_load() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/config.md");
+    let text = fs::read_to_string(page).unwrap();
+    let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let pipelines: Vec<(String, &str)> = blocks
+        .filter(|block| block.starts_with("table_name"))
+        .enumerate()
+        .map(|(number, block)| (format!("configs/{number}.yml"), block))
+        .collect();
+    let mut files: Vec<(&str, &str)> = vec![("kimball.targets.yml", TARGETS)];
+    files.extend(pipelines.iter().map(|(name, block)| (name.as_str(), *block)));
+    let (_folder, request) = project(&files);
+    let outcome = load_project(&request);
+    assert_eq!(shown(&outcome), Vec::<String>::new());
+    let loaded = outcome.project.unwrap().pipelines;
+    assert_eq!((loaded.len(), pipelines.len()), (3, 3));
+    assert!(loaded.iter().all(|pipeline| pipeline.notes.is_empty()));
+}
