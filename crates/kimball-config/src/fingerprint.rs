@@ -6,16 +6,16 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    CdcStrategy, DeleteEffective, DeleteStrategy, Dimension, EarlyArriving, Fact, FactLoading, FileFormat,
-    ForeignKey, History, InvalidAction, KeptChanges, KeyStrategy, Lookup, NullPolicy, Pipeline, Scd,
-    Severity, Source, SourceLocation, TableKind, TrackedColumns,
+    CdcStrategy, DeleteEffective, DeleteStrategy, Dimension, EarlyArriving, Fact, FactLoading, FactPattern,
+    FileFormat, ForeignKey, History, InvalidAction, KeptChanges, KeyStrategy, Lookup, NullPolicy, Pipeline,
+    Scd, Severity, Source, SourceLocation, TableKind, TrackedColumns,
 };
 use crate::name::TableName;
 use crate::sql;
 
 /// Hashes everything of a pipeline that could change its rows into 63 bits. Paths below `base_dir` count as
 /// relative, so that a project may move. Left out: file name, notes, descriptions, `depends_on`, `schema_evolution`,
-/// layout of the SQL.
+/// layout of the SQL, tests, measures, degenerate dimensions, names of milestones.
 pub(crate) fn fingerprint(pipeline: &Pipeline, base_dir: &Path) -> u64 {
     let mut canonical = Canonical::new();
     canonical.field("table", &address(&pipeline.table));
@@ -126,6 +126,24 @@ fn add_fact(canonical: &mut Canonical, fact: &Fact) {
     for key in &fact.foreign_keys {
         add_foreign_key(canonical, key);
     }
+    // As for dimensions: only what is said, behind what was always here.
+    if fact.loading == FactLoading::ReplacePartitions {
+        canonical.field("loading", "replace_partitions");
+    }
+    if !fact.partition_by.is_empty() {
+        canonical.list("partition_by", &fact.partition_by);
+    }
+    if let FactPattern::AccumulatingSnapshot { milestones } = &fact.pattern {
+        for milestone in milestones {
+            canonical.field("milestone", &milestone.column);
+            canonical.optional("lag_column", milestone.lag_column.as_deref());
+        }
+    }
+    for junk in &fact.junk_dimensions {
+        canonical.field("junk_dimension", &address(&junk.table));
+        canonical.field("junk_dimension key", &junk.surrogate_key);
+        canonical.list("junk_dimension columns", &junk.columns);
+    }
 }
 
 fn add_foreign_key(canonical: &mut Canonical, key: &ForeignKey) {
@@ -134,6 +152,13 @@ fn add_foreign_key(canonical: &mut Canonical, key: &ForeignKey) {
     canonical.optional("dimension_key", key.dimension_key.as_deref());
     if let Some(lookup) = &key.lookup {
         add_lookup(canonical, lookup);
+    }
+    if let Some(durable) = &key.durable {
+        canonical.field("durable_column", &durable.column);
+        canonical.field("durable_dimension_key", &durable.dimension_key);
+    }
+    if key.restate_on_late_dimension {
+        canonical.flag("restate_on_late_dimension", true);
     }
 }
 
@@ -160,6 +185,7 @@ fn add_lookup(canonical: &mut Canonical, lookup: &Lookup) {
     );
     canonical.flag("detect_fanout", lookup.detect_fanout);
     canonical.flag("validate_resolution", lookup.validate_resolution);
+    canonical.optional("identity_map", lookup.identity_map.as_ref().map(address).as_deref());
 }
 
 fn add_source(canonical: &mut Canonical, source: &Source, base_dir: &Path) {

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use kimball_config::{
-    CdcStrategy, DeleteStrategy, Dimension, Fact, FieldHistory, ForeignKey, KeyStrategy, MiniDimension,
-    MissingRows, NullPolicy, Pipeline, Scd, Severity, Source, SourceLocation, TableKind, TableName,
-    TrackedColumns,
+    CdcStrategy, ColumnTest, DeleteStrategy, Dimension, EarlyArriving, Fact, FactLoading, FactPattern,
+    FieldHistory, ForeignKey, InvalidAction, JunkDimension, KeyStrategy, Lookup, MiniDimension, MissingRows,
+    NullPolicy, Pipeline, Scd, Severity, Source, SourceLocation, TableKind, TableName, Test, TrackedColumns,
 };
 
 /// The name `text`.
@@ -41,9 +41,9 @@ pub(crate) fn fact(table: &str) -> Pipeline {
         table,
         TableKind::Fact(Fact {
             merge_keys: vec!["id".to_owned()],
-            loading: kimball_config::FactLoading::Upsert,
+            loading: FactLoading::Upsert,
             partition_by: Vec::new(),
-            pattern: kimball_config::FactPattern::Transaction,
+            pattern: FactPattern::Transaction,
             measures: Vec::new(),
             degenerate_dimensions: Vec::new(),
             junk_dimensions: Vec::new(),
@@ -82,6 +82,10 @@ pub(crate) trait Needs {
     fn reads_from(self, location: SourceLocation) -> Self;
     /// Has the foreign key `column`, which points at `table`.
     fn references(self, column: &str, table: &str) -> Self;
+    /// Has the foreign key `column`, which points at `table` and resolves identities through `map`.
+    fn references_through(self, column: &str, table: &str, map: &str) -> Self;
+    /// Tests that every value of `column` is in `table`.
+    fn tests(self, column: &str, table: &str) -> Self;
     /// Names `table` in `depends_on`.
     fn depends_on(self, table: &str) -> Self;
     /// Comes from the file `path`.
@@ -90,6 +94,8 @@ pub(crate) trait Needs {
     fn with_history(self, table: &str) -> Self;
     /// Writes the mini-dimension `table`.
     fn with_mini(self, table: &str) -> Self;
+    /// Is a fact that writes the junk dimension `table`.
+    fn with_junk(self, table: &str) -> Self;
 }
 
 impl Needs for Pipeline {
@@ -123,6 +129,35 @@ impl Needs for Pipeline {
         self
     }
 
+    fn references_through(self, column: &str, table: &str, map: &str) -> Self {
+        let mut pipeline = self.references(column, table);
+        if let TableKind::Fact(fact) = &mut pipeline.kind
+            && let Some(key) = fact.foreign_keys.last_mut()
+        {
+            key.lookup = Some(Lookup {
+                source_columns: vec!["id".to_owned()],
+                dimension_columns: vec!["id".to_owned()],
+                event_time: Some("at".to_owned()),
+                identity_map: Some(name(map)),
+                not_applicable_when: None,
+                invalid_action: InvalidAction::Error,
+                early_arriving: EarlyArriving::Default,
+                detect_fanout: true,
+                validate_resolution: false,
+            });
+        }
+        pipeline
+    }
+
+    fn tests(mut self, column: &str, table: &str) -> Self {
+        self.tests.push(ColumnTest {
+            column: column.to_owned(),
+            tests: vec![Test::NotNull, Test::Relationships { to: name(table), field: "id".to_owned() }],
+            severity: Severity::Error,
+        });
+        self
+    }
+
     fn depends_on(mut self, table: &str) -> Self {
         self.depends_on.push(name(table));
         self
@@ -148,6 +183,17 @@ impl Needs for Pipeline {
                 table: name(table),
                 surrogate_key: "mini_sk".to_owned(),
                 columns: vec!["band".to_owned()],
+            });
+        }
+        self
+    }
+
+    fn with_junk(mut self, table: &str) -> Self {
+        if let TableKind::Fact(fact) = &mut self.kind {
+            fact.junk_dimensions.push(JunkDimension {
+                table: name(table),
+                surrogate_key: "junk_sk".to_owned(),
+                columns: vec!["flag".to_owned()],
             });
         }
         self

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use kimball_config::{Pipeline, SourceLocation, TableKind, TableName};
+use kimball_config::{Pipeline, SourceLocation, TableKind, TableName, Test};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graphmap::DiGraphMap;
 
@@ -187,8 +187,25 @@ fn needed_tables(pipeline: &Pipeline) -> impl Iterator<Item = (&TableName, Reaso
     let references = foreign_keys.iter().filter_map(|key| {
         key.references.as_ref().map(|table| (table, Reason::ForeignKey { column: key.column.clone() }))
     });
+    let identity_maps = foreign_keys.iter().filter_map(|key| {
+        let map = key.lookup.as_ref()?.identity_map.as_ref()?;
+        Some((map, Reason::IdentityMap { column: key.column.clone() }))
+    });
     let declared = pipeline.depends_on.iter().map(|table| (table, Reason::Declared));
-    sources.chain(references).chain(declared)
+    sources.chain(references).chain(identity_maps).chain(tested_relationships(pipeline)).chain(declared)
+}
+
+/// The other tables that `relationships` tests of `pipeline` look into. What it writes itself is there when they do.
+fn tested_relationships(pipeline: &Pipeline) -> impl Iterator<Item = (&TableName, Reason)> {
+    let mut own: BTreeSet<&TableName> = pipeline.companions().into_iter().collect();
+    own.insert(&pipeline.table);
+    let tests = pipeline.tests.iter().flat_map(|column| column.tests.iter().map(move |test| (column, test)));
+    tests.filter_map(move |(column, test)| match test {
+        Test::Relationships { to, .. } if !own.contains(to) => {
+            Some((to, Reason::Test { column: column.column.clone() }))
+        }
+        _ => None,
+    })
 }
 
 /// `graph` without all nodes but `members`.

@@ -1,8 +1,9 @@
 //! Which pipeline runs when: the dependency graph of a project and the waves it falls into.
 //!
-//! A pipeline needs another when it reads a table the other writes (its own, its history table or one of its
-//! mini-dimensions), when one of its foreign keys points at it, or when its `depends_on` names it. [`Plan::of`] puts every pipeline into the first [`Wave`] it can stand
-//! in, so that all pipelines of a wave may run side by side once the waves before it are done, and there are as
+//! A pipeline needs another when it reads a table the other writes (its own, its history table, or one of its
+//! mini-dimensions or junk dimensions), when one of its foreign keys points at it or has it as its identity map,
+//! when one of its tests looks into it, or when its `depends_on` names it. [`Plan::of`] puts every pipeline into the
+//! first [`Wave`] it can stand in, so that all pipelines of a wave may run side by side once the waves before it are done, and there are as
 //! few waves as the longest chain of dependencies demands. "Dimensions before the facts that reference them"
 //! is not a rule of its own: it follows from the foreign keys.
 //!

@@ -12,8 +12,8 @@ impl Plan {
     /// The plan as JSON: `waves[]` of {wave, label, pipelines[]}, each pipeline with {table_name, table_type,
     /// config_path, place, dependencies[] of {table_name, reasons[]}}; `external[]` of {table_name, needed_by,
     /// reason}; `warnings[]` of {table_name, config_path, dependency, message}. A reason is {kind} with kind
-    /// `source`, `foreign_key` (with its `column`) or `depends_on`; one about a history table or a mini-dimension
-    /// of the needed pipeline also has its `companion`.
+    /// `source`, `depends_on`, or one of `foreign_key`, `identity_map` and `test`, which have their `column`; one
+    /// about a history table, a mini-dimension or a junk dimension of the needed pipeline also has its `companion`.
     pub fn to_json(&self) -> Value {
         let waves = self.waves().iter().map(|wave| {
             let pipelines = wave.tables().iter().filter_map(|table| self.pipeline(table));
@@ -163,7 +163,9 @@ impl<'p> Drawing<'p> {
 
 fn reason_json(reason: &Reason) -> Value {
     match reason {
-        Reason::ForeignKey { column } => json!({ "kind": reason.kind(), "column": column }),
+        Reason::ForeignKey { column } | Reason::IdentityMap { column } | Reason::Test { column } => {
+            json!({ "kind": reason.kind(), "column": column })
+        }
         Reason::ReadsSource | Reason::Declared => json!({ "kind": reason.kind() }),
         Reason::Companion { table, reason } => {
             let mut json = reason_json(reason);

@@ -121,7 +121,7 @@ impl Plan {
     }
 
     /// Tables that are needed and that no pipeline here writes, sorted by pipeline, table and reason. They
-    /// have to exist: sources as well as tables named by `references` and `depends_on`.
+    /// have to exist: sources as well as tables named by `references`, `identity_map`, tests and `depends_on`.
     pub fn external(&self) -> &[ExternalTable] {
         &self.external
     }
@@ -225,12 +225,17 @@ fn planned(graph: &DependencyGraph<'_>, depths: &[usize]) -> BTreeMap<TableName,
 }
 
 fn undeclared(pipeline: &PlannedPipeline) -> impl Iterator<Item = PlanWarning> {
-    let implied =
-        pipeline.dependencies.iter().filter(|needed| !needed.reasons.iter().any(Reason::is_declared));
-    implied.map(|needed| PlanWarning::Undeclared {
-        pipeline: pipeline.table.clone(),
-        config_path: pipeline.config_path.clone(),
-        dependency: needed.table.clone(),
-        reasons: needed.reasons.clone(),
+    pipeline.dependencies.iter().filter_map(|needed| {
+        if needed.reasons.iter().any(Reason::is_declared) {
+            return None;
+        }
+        let reasons: Vec<Reason> =
+            needed.reasons.iter().filter(|reason| reason.wants_declaration()).cloned().collect();
+        (!reasons.is_empty()).then(|| PlanWarning::Undeclared {
+            pipeline: pipeline.table.clone(),
+            config_path: pipeline.config_path.clone(),
+            dependency: needed.table.clone(),
+            reasons,
+        })
     })
 }

@@ -55,7 +55,7 @@ pub enum PlanWarning {
         config_path: PathBuf,
         /// The table it needs.
         dependency: TableName,
-        /// What implies the dependency; never empty, none of them from `depends_on`.
+        /// What implies the dependency; never empty, none of them from `depends_on` or a test.
         reasons: Vec<Reason>,
     },
 }

@@ -14,10 +14,20 @@ pub enum Reason {
         /// The column of the fact.
         column: String,
     },
+    /// A foreign key resolves identities through it.
+    IdentityMap {
+        /// The column of the fact.
+        column: String,
+    },
+    /// A `relationships` test looks for the values of a column in it.
+    Test {
+        /// The column that is tested.
+        column: String,
+    },
     /// `depends_on` names it.
     Declared,
-    /// One of these about a table that the needed pipeline writes besides its own: a history table or a
-    /// mini-dimension.
+    /// One of these about a table that the needed pipeline writes besides its own: a history table, a
+    /// mini-dimension or a junk dimension.
     Companion {
         /// That table.
         table: TableName,
@@ -56,11 +66,13 @@ pub struct Place {
 }
 
 impl Reason {
-    /// The name of this kind of reason in JSON: `source`, `foreign_key` or `depends_on`.
+    /// The name of this kind of reason in JSON: `source`, `foreign_key`, `identity_map`, `test` or `depends_on`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ReadsSource => "source",
             Self::ForeignKey { .. } => "foreign_key",
+            Self::IdentityMap { .. } => "identity_map",
+            Self::Test { .. } => "test",
             Self::Declared => "depends_on",
             Self::Companion { reason, .. } => reason.kind(),
         }
@@ -71,21 +83,36 @@ impl Reason {
         match self {
             Self::Declared => true,
             Self::Companion { reason, .. } => reason.is_declared(),
-            Self::ReadsSource | Self::ForeignKey { .. } => false,
+            Self::ReadsSource | Self::ForeignKey { .. } | Self::IdentityMap { .. } | Self::Test { .. } => {
+                false
+            }
+        }
+    }
+
+    /// Whether `depends_on` should name the pipeline for this reason; a test changes no row.
+    pub(crate) fn wants_declaration(&self) -> bool {
+        match self {
+            Self::ReadsSource | Self::ForeignKey { .. } | Self::IdentityMap { .. } => true,
+            Self::Test { .. } | Self::Declared => false,
+            Self::Companion { reason, .. } => reason.wants_declaration(),
         }
     }
 }
 
-/// `source`, `foreign key customer_sk`, `depends_on`; on a companion `source gold.customer_history`,
-/// `foreign key segment_sk to gold.segments`, `depends_on gold.segments`.
+/// `source`, `foreign key customer_sk`, `identity map of customer_sk`, `test of status`, `depends_on`; on a
+/// companion `source gold.customer_history`, `foreign key segment_sk to gold.segments`, `identity map of
+/// customer_sk in gold.segments`, `test of segment in gold.segments`, `depends_on gold.segments`.
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReadsSource => f.write_str("source"),
             Self::ForeignKey { column } => write!(f, "foreign key {column}"),
+            Self::IdentityMap { column } => write!(f, "identity map of {column}"),
+            Self::Test { column } => write!(f, "test of {column}"),
             Self::Declared => f.write_str("depends_on"),
             Self::Companion { table, reason } => match reason.as_ref() {
                 Self::ForeignKey { .. } => write!(f, "{reason} to {table}"),
+                Self::IdentityMap { .. } | Self::Test { .. } => write!(f, "{reason} in {table}"),
                 reason => write!(f, "{reason} {table}"),
             },
         }

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use super::columns::{self, column, plain, required_column, required_columns};
-use super::fact::unique;
+use super::fact_columns::unique;
 use super::keys::{FOREIGN_KEY, LOOKUP};
-use crate::model::{EarlyArriving, ForeignKey, InvalidAction, Lookup};
+use crate::model::{DurableReference, EarlyArriving, ForeignKey, InvalidAction, Lookup};
+use crate::name::TableName;
 use crate::reader::{Located, MapReader};
 use crate::source_text::Span;
 use crate::sql;
@@ -15,8 +16,23 @@ use crate::sql;
 pub(crate) struct ForeignKeyMark {
     pub(crate) references: Span,
     pub(crate) dimension_key: Span,
-    /// Whether the lookup leaves `early_arriving` to the default of the dimension's type.
-    pub(crate) default_early_arriving: bool,
+    pub(crate) relationship: Span,
+    pub(crate) durable_dimension_key: Span,
+    /// Where the lookup says `early_arriving`; `None` where it leaves that to the dimension.
+    pub(crate) early_arriving: Option<Span>,
+}
+
+impl ForeignKeyMark {
+    fn of(key: &MapReader<'_>) -> Self {
+        let early_arriving = key.mapping("lookup", &LOOKUP).and_then(|lookup| lookup.node("early_arriving"));
+        Self {
+            references: key.key_span("references"),
+            dimension_key: key.key_span("dimension_key"),
+            relationship: key.key_span("relationship"),
+            durable_dimension_key: key.key_span("durable_dimension_key"),
+            early_arriving: early_arriving.map(|node| node.span),
+        }
+    }
 }
 
 /// Reads `foreign_keys`, with a mark for each key that is returned.
@@ -29,14 +45,7 @@ pub(crate) fn read_all(reader: &MapReader<'_>, marks: &mut Vec<ForeignKeyMark>) 
         let Some(foreign_key) = read(&key) else { continue };
         let named = Located::new(foreign_key.column.clone(), key.key_span("column"));
         unique(&key, Some(named), &mut used_columns, "foreign key column");
-        marks.push(ForeignKeyMark {
-            references: key.key_span("references"),
-            dimension_key: key.key_span("dimension_key"),
-            default_early_arriving: key
-                .node("lookup")
-                .and_then(|_| key.mapping("lookup", &LOOKUP))
-                .is_some_and(|lookup| lookup.node("early_arriving").is_none()),
-        });
+        marks.push(ForeignKeyMark::of(&key));
         foreign_keys.push(foreign_key);
     }
     foreign_keys
@@ -60,56 +69,62 @@ fn read(key: &MapReader<'_>) -> Option<ForeignKey> {
     let name = required_column(key, "column");
     let references = key.table("references");
     let dimension_key = column(key, "dimension_key");
-    let is_type7 = check_relationship(key);
-    let lookup = key.mapping("lookup", &LOOKUP).and_then(|lookup| {
+    let durable = read_durable(key);
+    let lookup_reader = key.mapping("lookup", &LOOKUP);
+    let has_event_time = lookup_reader.as_ref().is_some_and(|lookup| lookup.node("event_time").is_some());
+    let restate = key.flag("restate_on_late_dimension").filter(|flag| flag.value);
+    if let Some(restate) = restate.as_ref().filter(|_| !has_event_time) {
+        key.findings().error(restate.span, "`restate_on_late_dimension` needs `lookup.event_time`");
+    }
+    let lookup = lookup_reader.and_then(|lookup| {
         for needed in ["references", "dimension_key"] {
             if key.node(needed).is_none() {
                 key.findings().error(lookup.span(), format!("a lookup needs `{needed}` of its foreign key"));
             }
         }
-        if is_type7 && lookup.node("event_time").is_none() {
-            lookup.findings().error(lookup.span(), "`relationship: type7` needs `lookup.event_time`");
-        }
         read_lookup(&lookup)
     });
-    if is_type7 && key.node("lookup").is_none() {
-        key.findings().error(key.key_span("relationship"), "`relationship: type7` needs `lookup.event_time`");
-    }
     Some(ForeignKey {
         column: name?.value,
         references: references.map(|table| table.value),
         dimension_key: dimension_key.map(|column| column.value),
-        durable: None,
-        restate_on_late_dimension: false,
+        durable,
+        restate_on_late_dimension: restate.is_some(),
         lookup,
     })
 }
 
-fn check_relationship(key: &MapReader<'_>) -> bool {
+/// `relationship: type7` with all its parts.
+fn read_durable(key: &MapReader<'_>) -> Option<DurableReference> {
+    let findings = key.findings();
     let relationship = key.choice("relationship", &[("standard", false), ("type7", true)]);
-    let is_type7 = relationship.as_ref().is_some_and(|relationship| relationship.value);
-    let durable = [column(key, "durable_column"), column(key, "durable_dimension_key")];
-    if let Some(relationship) = relationship.filter(|relationship| relationship.value) {
-        for needed in ["references", "dimension_key", "durable_column", "durable_dimension_key"] {
-            if key.node(needed).is_none() {
-                key.findings().error(relationship.span, format!("`relationship: type7` needs `{needed}`"));
-            }
-        }
-        key.findings().not_yet(relationship.span, "relationship: type7");
-    } else {
-        for field in durable.iter().flatten() {
+    let (durable_column, dimension_key) =
+        (column(key, "durable_column"), column(key, "durable_dimension_key"));
+    let Some(relationship) = relationship.filter(|relationship| relationship.value) else {
+        for field in durable_column.iter().chain(&dimension_key) {
             let message = format!("`{}` is a durable key: that needs `relationship: type7`", field.value);
-            key.findings().error(field.span, message);
+            findings.error(field.span, message);
+        }
+        return None;
+    };
+    for needed in ["references", "dimension_key", "durable_column", "durable_dimension_key"] {
+        if key.node(needed).is_none() {
+            findings.error(relationship.span, format!("`relationship: type7` needs `{needed}`"));
         }
     }
-    is_type7
+    let lookup = key.mapping("lookup", &LOOKUP);
+    if lookup.as_ref().is_none_or(|lookup| lookup.node("event_time").is_none()) {
+        let span = lookup.map_or_else(|| key.key_span("relationship"), |lookup| lookup.span());
+        findings.error(span, "`relationship: type7` needs `lookup.event_time`");
+    }
+    Some(DurableReference { column: durable_column?.value, dimension_key: dimension_key?.value })
 }
 
 fn read_lookup(lookup: &MapReader<'_>) -> Option<Lookup> {
     let source_columns = required_columns(lookup, "source_columns");
     let dimension_columns = columns::columns(lookup, "dimension_columns");
     let event_time = column(lookup, "event_time");
-    check_identity_map(lookup, source_columns.as_deref());
+    let identity_map = read_identity_map(lookup, source_columns.as_deref());
     let not_applicable_when = lookup.text("not_applicable_when");
     if let Some(expression) = &not_applicable_when {
         sql::check_expression(lookup.findings(), expression, "not_applicable_when");
@@ -138,7 +153,7 @@ fn read_lookup(lookup: &MapReader<'_>) -> Option<Lookup> {
         source_columns,
         dimension_columns,
         event_time: event_time.map(|column| column.value),
-        identity_map: None,
+        identity_map,
         not_applicable_when: not_applicable_when.map(|expression| expression.value),
         invalid_action: invalid_action.map_or(InvalidAction::Error, |action| action.value),
         early_arriving,
@@ -147,8 +162,11 @@ fn read_lookup(lookup: &MapReader<'_>) -> Option<Lookup> {
     })
 }
 
-fn check_identity_map(lookup: &MapReader<'_>, source_columns: Option<&[Located<String>]>) {
-    let Some(map) = lookup.table("identity_map") else { return };
+fn read_identity_map(
+    lookup: &MapReader<'_>,
+    source_columns: Option<&[Located<String>]>,
+) -> Option<TableName> {
+    let map = lookup.table("identity_map")?;
     if source_columns.is_some_and(|columns| columns.len() != 1) {
         let message = "`identity_map` maps one identity: `source_columns` needs exactly one column";
         lookup.findings().error(lookup.key_span("source_columns"), message);
@@ -156,18 +174,15 @@ fn check_identity_map(lookup: &MapReader<'_>, source_columns: Option<&[Located<S
     if lookup.node("event_time").is_none() {
         lookup.findings().error(map.span, "`identity_map` needs `event_time`: identities change over time");
     }
-    lookup.findings().not_yet(lookup.key_span("identity_map"), "identity_map");
+    Some(map.value)
 }
 
+/// What is not said is for the dimension to decide, which may be another file: until then it is the default key.
 fn read_early_arriving(lookup: &MapReader<'_>) -> EarlyArriving {
     let choices = [
-        ("skeleton", None),
-        ("default", Some(EarlyArriving::Default)),
-        ("error", Some(EarlyArriving::Error)),
+        ("skeleton", EarlyArriving::Skeleton),
+        ("default", EarlyArriving::Default),
+        ("error", EarlyArriving::Error),
     ];
-    let Some(chosen) = lookup.choice("early_arriving", &choices) else { return EarlyArriving::Default };
-    chosen.value.unwrap_or_else(|| {
-        lookup.findings().not_yet(chosen.span, "early_arriving: skeleton");
-        EarlyArriving::Default
-    })
+    lookup.choice("early_arriving", &choices).map_or(EarlyArriving::Default, |chosen| chosen.value)
 }

@@ -36,12 +36,12 @@ mappings! {
         "ignore_changes";
     FOREIGN_KEY = "a foreign key":
         "column" "references" "dimension_key" "role" "role_playing" "relationship" "durable_column"
-        "durable_dimension_key" "lookup";
+        "durable_dimension_key" "restate_on_late_dimension" "lookup";
     LOOKUP = "a lookup":
         "source_columns" "dimension_columns" "event_time" "identity_map" "early_arriving"
         "not_applicable_when" "invalid_action" "validate_resolution" "detect_fanout";
     MEASURE = "a measure": "name" "aggregation" "additivity" "non_additive_dimensions";
-    MILESTONE = "a milestone": "name" "column" "order";
+    MILESTONE = "a milestone": "name" "column" "order" "lag_column";
     JUNK_DIMENSION = "a junk dimension": "dimension_table" "surrogate_key" "source_columns";
     MINI_DIMENSION = "a mini-dimension": "table" "surrogate_key" "columns";
     NULL_POLICY = "`null_policy`": "mode" "attribute_substitutes";

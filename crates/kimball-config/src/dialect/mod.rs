@@ -5,11 +5,15 @@ mod contract;
 mod declarations;
 mod dimension;
 mod fact;
+mod fact_columns;
+mod fact_pattern;
 mod foreign_key;
 mod history;
+mod junk_dimensions;
 mod key_columns;
 pub(crate) mod keys;
 mod later;
+mod measures;
 mod mini_dimensions;
 mod options;
 mod pipeline;
@@ -17,6 +21,7 @@ mod quality;
 mod scd;
 mod source;
 
+pub(crate) use foreign_key::ForeignKeyMark;
 pub(crate) use pipeline::{PipelineFile, read_pipeline};
 
 #[cfg(test)]

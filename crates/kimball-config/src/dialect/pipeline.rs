@@ -51,7 +51,9 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
         Some(TableType::Dimension) => {
             dimension::read(&reader, &mut read.companions).map(TableKind::Dimension)
         }
-        Some(TableType::Fact) => fact::read(&reader, &sources, &mut read.foreign_keys).map(TableKind::Fact),
+        Some(TableType::Fact) => {
+            fact::read(&reader, &sources, &mut read.foreign_keys, &mut read.companions).map(TableKind::Fact)
+        }
         None => None,
     };
     if table_type != Some(TableType::Fact) {
@@ -64,7 +66,8 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
     let depends_on = read_depends_on(&reader);
     let (description, column_descriptions) = declarations::read_descriptions(&reader);
     declarations::check_inert(&reader, kind.as_ref());
-    quality::check(&reader);
+    let tests = quality::read_tests(&reader);
+    quality::check_pii(&reader);
     history::check_changes(&reader, kind.as_ref());
     later::check(&reader);
     let (Some(table), Some(kind), false) = (&read.table, kind, findings.has_errors()) else { return read };
@@ -81,7 +84,7 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
         schema_evolution,
         description,
         column_descriptions,
-        tests: Vec::new(),
+        tests,
         notes: Vec::new(),
         fingerprint: 0,
     };

@@ -1,27 +1,121 @@
-//! `tests` and `pii`: checked for form, refused until they act.
+//! `tests`, and `pii`, which is checked for form and refused until it acts.
 
 use super::columns::required_column;
 use super::keys::{ACCEPTED_VALUES, COLUMN_TESTS, PII, PII_COLUMN, RELATIONSHIP_TEST, TEST};
 use crate::findings::Findings;
-use crate::reader::{MapReader, clip, scalar};
+use crate::model::{ColumnTest, Severity, Test};
+use crate::reader::{MapReader, clip, scalar, scalar_text};
 use crate::sql;
 use crate::suggest::nearest;
 use crate::yaml::{Node, Value};
 
-/// Checks both keys of a pipeline.
-pub(crate) fn check(reader: &MapReader<'_>) {
-    let tested = reader.mappings("tests", &COLUMN_TESTS);
-    for column in &tested {
-        required_column(column, "column");
-        column.choice("severity", &[("error", ()), ("warn", ())]);
-        column.required("tests");
-        for test in column.list("tests").unwrap_or_default() {
-            check_test(column.findings(), test);
+/// Reads `tests`.
+pub(crate) fn read_tests(reader: &MapReader<'_>) -> Vec<ColumnTest> {
+    let entries = reader.mappings("tests", &COLUMN_TESTS);
+    entries.iter().filter_map(read_column_tests).collect()
+}
+
+/// The tests of one column; `None` when it has errors or tests nothing.
+fn read_column_tests(entry: &MapReader<'_>) -> Option<ColumnTest> {
+    let column = required_column(entry, "column");
+    let severity = entry.choice("severity", &[("error", Severity::Error), ("warn", Severity::Warn)]);
+    entry.required("tests");
+    let mut tests: Vec<Test> = Vec::new();
+    for node in entry.list("tests").unwrap_or_default() {
+        tests.extend(read_test(entry.findings(), node));
+    }
+    if tests.is_empty() {
+        return None;
+    }
+    let severity = severity.map_or(Severity::Error, |severity| severity.value);
+    Some(ColumnTest { column: column?.value, tests, severity })
+}
+
+/// One item of a list of tests: a name, or a mapping that may hold several.
+fn read_test(findings: &Findings<'_>, node: &Node) -> Vec<Test> {
+    if let Some(word) = scalar(node) {
+        return match word.text.as_str() {
+            "unique" => vec![Test::Unique],
+            "not_null" => vec![Test::NotNull],
+            other => {
+                report_word(findings, node, other);
+                Vec::new()
+            }
+        };
+    }
+    let Some(test) = MapReader::open(findings, node, &TEST) else { return Vec::new() };
+    if matches!(&node.value, Value::Mapping(entries) if entries.is_empty()) {
+        findings.error(node.span, "a test is a name, or a mapping with the name and its settings");
+    }
+    let mut tests = Vec::new();
+    for (key, named) in [("unique", Test::Unique), ("not_null", Test::NotNull)] {
+        if is_on(&test, key) {
+            tests.push(named);
         }
     }
-    if !tested.is_empty() {
-        reader.findings().not_yet(reader.key_span("tests"), "tests");
+    for key in ["accepted_values", "relationships", "expression"] {
+        if test.raw(key).is_some() && test.node(key).is_none() {
+            test.missing(key);
+        }
     }
+    tests.extend(read_accepted_values(&test));
+    tests.extend(read_relationship(&test));
+    if let Some(expression) = test.text("expression") {
+        sql::check_expression(findings, &expression, "expression");
+        tests.push(Test::Expression(expression.value));
+    }
+    tests
+}
+
+fn report_word(findings: &Findings<'_>, node: &Node, word: &str) {
+    if ["accepted_values", "relationships", "expression"].contains(&word) {
+        let message = format!("the test `{word}` needs its settings: write a mapping");
+        return findings.error(node.span, message);
+    }
+    let help = match nearest(word, TEST.keys.iter().copied()) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "the tests are unique, not_null, accepted_values, relationships and expression".to_owned(),
+    };
+    findings.error_with_help(node.span, format!("unknown test `{}`", clip(word)), help);
+}
+
+/// `- unique:` and `- unique: true` say the same as `- unique`.
+fn is_on(test: &MapReader<'_>, key: &str) -> bool {
+    test.raw(key).is_some() && (test.node(key).is_none() || test.flag(key).is_some_and(|flag| flag.value))
+}
+
+/// Both `[a, b]` and `{values: [a, b]}`; a value is kept as it is written.
+fn read_accepted_values(test: &MapReader<'_>) -> Option<Test> {
+    let node = test.node("accepted_values")?;
+    let items = match &node.value {
+        Value::Mapping(_) => {
+            let accepted = test.mapping("accepted_values", &ACCEPTED_VALUES)?;
+            accepted.required("values")?;
+            accepted.list("values")?
+        }
+        _ => test.list("accepted_values")?,
+    };
+    if items.is_empty() {
+        test.findings().error(node.span, "`accepted_values` needs one value at least");
+    }
+    let value = |item: &Node| {
+        if item.is_null() {
+            test.findings().error(item.span, "NULL is always accepted: the test `not_null` refuses it");
+            return None;
+        }
+        scalar_text(test.findings(), item, "a value in `accepted_values`").map(|value| value.value)
+    };
+    Some(Test::AcceptedValues(items.iter().filter_map(value).collect()))
+}
+
+fn read_relationship(test: &MapReader<'_>) -> Option<Test> {
+    let relationship = test.mapping("relationships", &RELATIONSHIP_TEST)?;
+    let (to, field) = (relationship.required_table("to"), required_column(&relationship, "field"));
+    Some(Test::Relationships { to: to?.value, field: field?.value })
+}
+
+/// Checks `pii`.
+pub(crate) fn check_pii(reader: &MapReader<'_>) {
     let Some(pii) = reader.mapping("pii", &PII) else { return };
     let columns = pii.mappings("columns", &PII_COLUMN);
     for column in &columns {
@@ -29,55 +123,6 @@ pub(crate) fn check(reader: &MapReader<'_>) {
     }
     if !columns.is_empty() {
         reader.findings().not_yet(reader.key_span("pii"), "pii");
-    }
-}
-
-fn check_test(findings: &Findings<'_>, test: &Node) {
-    if let Some(word) = scalar(test) {
-        match word.text.as_str() {
-            "unique" | "not_null" => {}
-            "accepted_values" | "relationships" | "expression" => {
-                findings.error(
-                    test.span,
-                    format!("the test `{}` needs its settings: write a mapping", word.text),
-                );
-            }
-            other => {
-                let message = format!("unknown test `{}`", clip(other));
-                match nearest(other, TEST.keys.iter().copied()) {
-                    Some(known) => {
-                        findings.error_with_help(test.span, message, format!("did you mean `{known}`?"))
-                    }
-                    None => findings.error_with_help(
-                        test.span,
-                        message,
-                        "the tests are unique, not_null, accepted_values, relationships and expression",
-                    ),
-                }
-            }
-        }
-        return;
-    }
-    let Some(test) = MapReader::open(findings, test, &TEST) else { return };
-    if let Some(node) = test.node("accepted_values") {
-        match &node.value {
-            Value::Mapping(_) => {
-                if let Some(values) = test.mapping("accepted_values", &ACCEPTED_VALUES) {
-                    values.required("values");
-                    values.list("values");
-                }
-            }
-            _ => {
-                test.list("accepted_values");
-            }
-        }
-    }
-    if let Some(relationship) = test.mapping("relationships", &RELATIONSHIP_TEST) {
-        relationship.required_table("to");
-        required_column(&relationship, "field");
-    }
-    if let Some(expression) = test.text("expression") {
-        sql::check_expression(findings, &expression, "expression");
     }
 }
 

@@ -8,9 +8,14 @@ use crate::name::TableName;
 use crate::source_text::SourceFile;
 use crate::yaml;
 
+mod column_tests;
 mod dimensions;
+mod fact_patterns;
 mod facts;
+mod foreign_keys;
 mod histories;
+mod junk_dimensions;
+mod measures;
 mod mini_dimensions;
 mod not_yet;
 mod scd_types;
@@ -72,6 +77,14 @@ fn fact(more: &str) -> String {
     format!(
         "table_name: gold.fact\ntable_type: fact\nmerge_keys: [order_id]\nsources: [{{name: silver.t}}]\n{more}\n"
     )
+}
+
+/// The settings of a fact.
+fn fact_settings(text: &str) -> Fact {
+    match pipeline(text).kind {
+        TableKind::Fact(fact) => fact,
+        TableKind::Dimension(_) => panic!("a dimension"),
+    }
 }
 
 #[test]

@@ -5,8 +5,10 @@ use super::*;
 use crate::model::*;
 
 mod companions;
+
 mod fingerprints;
 mod hostile;
+mod references;
 mod rendering;
 
 /// A folder with files, and a request for all of `configs`.
@@ -189,14 +191,12 @@ fn the_example_project_of_the_guide_loads() {
 
     let sales = &project.pipelines[4];
     assert!(!sales.missing.close);
-    assert_eq!(
-        sales.notes,
-        ["customer_sk: skeletons are not built yet; identities without a member become -3"]
-    );
+    assert_eq!(sales.notes, Vec::<String>::new());
     let TableKind::Fact(fact) = &sales.kind else { panic!("no fact") };
     let lookup = fact.foreign_keys[0].lookup.as_ref().unwrap();
     assert_eq!(lookup.dimension_columns, ["customer_id"]);
     assert_eq!(lookup.invalid_action, InvalidAction::Error);
+    assert_eq!(lookup.early_arriving, EarlyArriving::Skeleton);
     assert!(lookup.detect_fanout);
 }
 
@@ -329,4 +329,24 @@ fn the_pipelines_of_the_demo_load() {
     let outcome = load_project(&request);
     assert_eq!(shown(&outcome), Vec::<String>::new());
     assert!(outcome.project.is_some());
+}
+
+#[test]
+fn the_pipelines_of_the_documentation_load() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/config.md");
+    let text = fs::read_to_string(page).unwrap();
+    let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let pipelines: Vec<(String, &str)> = blocks
+        .filter(|block| block.starts_with("table_name"))
+        .enumerate()
+        .map(|(number, block)| (format!("configs/{number}.yml"), block))
+        .collect();
+    let mut files: Vec<(&str, &str)> = vec![("kimball.targets.yml", TARGETS)];
+    files.extend(pipelines.iter().map(|(name, block)| (name.as_str(), *block)));
+    let (_folder, request) = project(&files);
+    let outcome = load_project(&request);
+    assert_eq!(shown(&outcome), Vec::<String>::new());
+    let loaded = outcome.project.unwrap().pipelines;
+    assert_eq!((loaded.len(), pipelines.len()), (3, 3));
+    assert!(loaded.iter().all(|pipeline| pipeline.notes.is_empty()));
 }

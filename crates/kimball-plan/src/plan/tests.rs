@@ -8,6 +8,7 @@ use kimball_config::{FileFormat, Pipeline, SourceLocation};
 use crate::fixture::{Needs, dimension, fact, name, names};
 use crate::{Dependency, ExternalTable, Plan, PlanProblem, Reason};
 
+mod maps_and_tests;
 mod properties;
 
 fn retail() -> Vec<Pipeline> {

@@ -5,21 +5,11 @@ fn keys_of_later_issues_are_refused_at_their_place() {
     for (more, key) in [
         ("optimize_after_merge: yes", "optimize_after_merge"),
         ("cluster_by: [a]", "cluster_by"),
-        ("tests: [{column: a, tests: [unique]}]", "tests"),
         ("pii: {columns: [{column: a, strategy: drop}]}", "pii"),
         ("observability: {event_table: x}", "observability"),
     ] {
         let read = read(&dimension(more));
         assert_eq!(read.problems, [format!("5: `{key}` is not supported yet")], "{more}");
-    }
-    for (more, key) in [
-        ("partition_by: [d]", "partition_by"),
-        (
-            "junk_dimensions: [{dimension_table: g.j, surrogate_key: k, source_columns: [a]}]",
-            "junk_dimensions",
-        ),
-    ] {
-        assert_eq!(read(&fact(more)).problems, [format!("5: `{key}` is not supported yet")], "{more}");
     }
 }
 
@@ -42,7 +32,6 @@ fn tests_and_pii_are_checked_for_form() {
              \x20   {expression: 'a >'}, accepted_values, {accepted_values: {values: [x]}}]}\n- {tests: [unique]}"
         )),
         [
-            "`tests` is not supported yet",
             "`severity` must be `error` or `warn`, found `fatal`",
             "unknown test `not_nul`",
             "`relationships` needs `field`",

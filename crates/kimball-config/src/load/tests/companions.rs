@@ -90,29 +90,38 @@ fn a_hard_delete_leaves_no_key_of_a_mini_dimension_without_its_member() {
     assert_eq!(shown(&load_project(&request)), Vec::<String>::new());
 }
 
+const JUNK: &str =
+    "junk_dimensions:\n  - {dimension_table: gold.flags, surrogate_key: flags_sk, source_columns: [rush]}\n";
+
 #[test]
-fn skeletons_are_the_default_of_types_1_2_and_7_alone() {
-    let history = "effective_at: e\ntrack_history_columns: ['*']";
-    for (number, more, noted) in [
-        (0, String::new(), false),
-        (1, String::new(), true),
-        (2, history.to_owned(), true),
-        (3, "previous_columns: {city: old_city}".to_owned(), false),
-        (4, "history_table: gold.h".to_owned(), false),
-        (5, "mini_dimensions: [{table: gold.m, surrogate_key: m_sk, columns: [a]}]".to_owned(), false),
-        (6, format!("{history}\ncurrent_value_columns: [a]"), false),
-        (7, format!("{history}\ndurable_key: dk"), true),
-    ] {
-        let dimension = format!(
-            "table_name: gold.dim\ntable_type: dimension\nscd_type: {number}\nsurrogate_key: sk\n\
-             natural_keys: [id]\nsources: [{{name: silver.t}}]\n{more}\n"
-        );
-        let fact =
-            sales("{column: sk, references: gold.dim, dimension_key: sk, lookup: {source_columns: [id]}}");
-        let (_folder, request) = project(&[("configs/a.yml", &dimension), ("configs/b.yml", &fact)]);
-        let outcome = load_project(&request);
-        assert_eq!(shown(&outcome), Vec::<String>::new(), "{number}");
-        let notes = &outcome.project.unwrap().pipelines[1].notes;
-        assert_eq!(!notes.is_empty(), noted, "{number}: {notes:?}");
-    }
+fn two_writers_of_a_junk_dimension_are_an_error_at_both() {
+    let orders = format!("{}{JUNK}", sales("{column: x}"));
+    let returns = orders.replace("gold.sales", "gold.returns");
+    let flags = CUSTOMERS.replace("gold.customers", "gold.flags").replace("segments", "other");
+    let (_folder, request) =
+        project(&[("configs/a.yml", &orders), ("configs/b.yml", &returns), ("configs/c.yml", &flags)]);
+    assert_eq!(
+        shown(&load_project(&request)),
+        [
+            "configs/a.yml:8: the table `gold.flags` is also written by `configs/b.yml`, `configs/c.yml`",
+            "configs/b.yml:8: the table `gold.flags` is also written by `configs/a.yml`, `configs/c.yml`",
+            "configs/c.yml:1: the table `gold.flags` is also written by `configs/a.yml`, `configs/b.yml`",
+        ]
+    );
+}
+
+#[test]
+fn a_foreign_key_of_another_fact_may_point_at_a_junk_dimension_by_its_surrogate_key() {
+    let orders = format!("{}{JUNK}delete_strategy: hard\n", sales("{column: x}"));
+    let returns = sales("{column: order_flags_sk, references: gold.flags, dimension_key: flags_sk}")
+        .replace("gold.sales", "gold.returns");
+    let (_folder, request) = project(&[("configs/a.yml", &orders), ("configs/b.yml", &returns)]);
+    assert_eq!(shown(&load_project(&request)), Vec::<String>::new());
+
+    let wrong = returns.replace("dimension_key: flags_sk", "dimension_key: sk");
+    let (_folder, request) = project(&[("configs/a.yml", &orders), ("configs/b.yml", &wrong)]);
+    assert_eq!(
+        shown(&load_project(&request)),
+        ["configs/b.yml:6: the surrogate key of `gold.flags` is `flags_sk`, not `sk`"]
+    );
 }

@@ -108,3 +108,73 @@ fn every_setting_of_a_dimension_that_changes_rows_changes_the_fingerprint() {
     let distinct: std::collections::BTreeSet<u64> = texts.iter().map(|text| fingerprint(text)).collect();
     assert_eq!(distinct.len(), texts.len());
 }
+
+/// A fact with one foreign key, which has more settings, and more lines.
+fn fact(key: &str, lookup: &str, more: &str) -> String {
+    format!(
+        "table_name: gold.fact\ntable_type: fact\nmerge_keys: [id]\nsources: [{{name: silver.t}}]\n\
+         foreign_keys: [{{column: d_sk, references: gold.d, dimension_key: sk{key}, lookup: {{source_columns: [d], \
+         event_time: at{lookup}}}}}]\n{more}\n"
+    )
+}
+
+#[test]
+fn every_setting_of_a_fact_that_changes_rows_changes_the_fingerprint() {
+    let process = |lag: &str| {
+        format!(
+            "fact_pattern: accumulating_snapshot\ngrain: an order\nmilestones: [{{name: a, column: a_at, order: 1}}, \
+             {{name: b, column: b_at, order: 2{lag}}}]"
+        )
+    };
+    let durable = ", relationship: type7, durable_column: d_dk, durable_dimension_key: dk";
+    let junk = "junk_dimensions: [{dimension_table: gold.j, surrogate_key: j_sk, source_columns: [x, y]}]";
+    let texts = [
+        fact("", "", ""),
+        fact("", "", "append_only: true"),
+        fact("", "", "partition_by: [day]"),
+        fact("", "", "partition_by: [day]\nreplace_partitions: true"),
+        fact("", "", "partition_by: [month]\nreplace_partitions: true"),
+        fact("", "", &process("")),
+        fact("", "", &process(", lag_column: days")),
+        fact("", "", &process(", lag_column: lag")),
+        fact("", "", &process("").replace("b_at", "c_at")),
+        fact(
+            "",
+            "",
+            &process("")
+                .replace("order: 2", "order: 0")
+                .replace("order: 1", "order: 2")
+                .replace("order: 0", "order: 1"),
+        ),
+        fact("", "", junk),
+        fact("", "", &junk.replace("gold.j,", "gold.k,")),
+        fact("", "", &junk.replace("j_sk", "k_sk")),
+        fact("", "", &junk.replace("[x, y]", "[y, x]")),
+        fact(durable, "", ""),
+        fact(&durable.replace("d_dk", "e_dk"), "", ""),
+        fact(&durable.replace(": dk", ": ek"), "", ""),
+        fact(", restate_on_late_dimension: true", "", ""),
+        fact("", ", identity_map: gold.map", ""),
+        fact("", ", identity_map: gold.other_map", ""),
+        fact("", ", early_arriving: error", ""),
+    ];
+    let distinct: std::collections::BTreeSet<u64> = texts.iter().map(|text| fingerprint(text)).collect();
+    assert_eq!(distinct.len(), texts.len());
+}
+
+#[test]
+fn what_only_speaks_of_the_rows_of_a_fact_is_not_in_its_fingerprint() {
+    let plain = fingerprint(&fact("", "", ""));
+    for more in [
+        "measures: [{name: m, aggregation: sum}]",
+        "degenerate_dimensions: [ticket]",
+        "tests: [{column: id, tests: [unique]}]",
+        "fact_pattern: transaction\ngrain: an order",
+        "append_only: false\nreplace_partitions: false\npartition_by: []\njunk_dimensions: []",
+    ] {
+        assert_eq!(fingerprint(&fact("", "", more)), plain, "{more}");
+    }
+    for key in [", restate_on_late_dimension: false", ", relationship: standard", ", role: buyer"] {
+        assert_eq!(fingerprint(&fact(key, "", "")), plain, "{key}");
+    }
+}
