@@ -138,6 +138,19 @@ pub enum LakeError {
         /// Why.
         reason: String,
     },
+    /// The log has a partition value that is none of its column's type.
+    #[error("{table}: `{value}` is no value of the partition column `{column}`")]
+    PartitionValue {
+        /// The table's name or path.
+        table: String,
+        /// The partition column.
+        column: String,
+        /// The text in the log.
+        value: String,
+        /// Why.
+        #[source]
+        source: Box<DataFusionError>,
+    },
     /// A query over tables failed.
     #[error(transparent)]
     Query(#[from] DataFusionError),
@@ -162,7 +175,9 @@ impl Classify for LakeError {
             Self::Missing { .. } | Self::NoFiles { .. } => FaultKind::MissingTable,
             Self::UnsupportedType { .. } => FaultKind::SchemaMismatch,
             Self::Folder { .. } | Self::BadPath { .. } => FaultKind::Storage,
-            Self::UnsupportedTable { .. } | Self::DeletionVector { .. } => FaultKind::Storage,
+            Self::UnsupportedTable { .. } | Self::DeletionVector { .. } | Self::PartitionValue { .. } => {
+                FaultKind::Storage
+            }
             Self::LeaseLost { .. } => FaultKind::Busy,
             Self::Delta { source, .. } => fault_of_delta(source),
             Self::Query(source) => fault_of(source),

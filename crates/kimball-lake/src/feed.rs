@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use deltalake::delta_datafusion::DeltaCdfTableProvider;
+use deltalake::DeltaTableError;
+use deltalake::kernel::transaction::PROTOCOL;
 use deltalake::kernel::{Action, Add};
 
+use crate::changes::{Change, ChangedRows};
+use crate::table::CHANGE_FEED;
 use crate::{LakeError, LakeTable};
 
 /// Column of a feed: `insert`, `update_preimage`, `update_postimage` or `delete`.
@@ -21,28 +24,62 @@ impl LakeTable {
     ///
     /// # Errors
     /// [`LakeError::NoChangeFeed`] when the table records none, [`LakeError::NoSuchVersion`] when `from`
-    /// lies beyond the pinned version, [`LakeError::FeedGone`] when the log was cleaned up behind it.
+    /// lies beyond the pinned version, [`LakeError::FeedGone`] when the log was cleaned up behind it,
+    /// [`LakeError::Delta`] when a version in between recorded none.
     pub async fn changes(&self, from: i64) -> Result<Arc<dyn TableProvider>, LakeError> {
         if !self.has_change_feed()? {
             return Err(LakeError::NoChangeFeed { table: self.name.clone() });
         }
-        let no_version =
-            || LakeError::NoSuchVersion { table: self.name.clone(), version: from, newest: self.version() };
-        let start = u64::try_from(from).map_err(|_| no_version())?;
-        if from > self.version() {
-            return Err(no_version());
+        if from < 0 || from > self.version() {
+            return Err(LakeError::NoSuchVersion {
+                table: self.name.clone(),
+                version: from,
+                newest: self.version(),
+            });
         }
-        let end = u64::try_from(self.version()).map_err(|_| no_version())?;
-        self.refuse_cleaned_log(from).await?;
-        let feed = self
-            .inner
-            .clone()
-            .scan_cdf()
-            .with_starting_version(start)
-            .with_ending_version(end)
-            .with_allow_out_of_range();
-        let provider = DeltaCdfTableProvider::try_new(feed).map_err(LakeError::delta(&self.name))?;
-        Ok(Arc::new(provider))
+        self.refuse_unreadable_feed()?;
+        let mut changes = Vec::new();
+        for version in from..=self.version() {
+            let actions = self.actions_of(version).await?;
+            if actions.is_empty() {
+                return Err(LakeError::FeedGone { table: self.name.clone(), version });
+            }
+            self.refuse_unrecorded(&actions, version, from)?;
+            let time = self.time_of(version, &actions);
+            changes.extend(Change::of_commit(version, time, actions));
+        }
+        Ok(Arc::new(ChangedRows::read(self, changes).await?))
+    }
+
+    fn refuse_unreadable_feed(&self) -> Result<(), LakeError> {
+        let failed = LakeError::delta(&self.name);
+        let snapshot = self.snapshot()?.snapshot();
+        match PROTOCOL.can_read_from(snapshot) {
+            Err(source) => Err(failed(source.into())),
+            Ok(()) if self.has_mapped_columns()? => Err(failed(DeltaTableError::Generic(
+                "the changes of a table with mapped columns (`delta.columnMapping.mode`) cannot be read"
+                    .to_owned(),
+            ))),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// A commit that turned the feed off, or the first of them that left it off, did not record its changes.
+    fn refuse_unrecorded(&self, actions: &[Action], version: i64, from: i64) -> Result<(), LakeError> {
+        let as_version = |version: i64| u64::try_from(version).unwrap_or_default();
+        for action in actions {
+            let Action::Metadata(metadata) = action else { continue };
+            let recorded = metadata.configuration().get(CHANGE_FEED);
+            let recorded = recorded.map(|value| value.eq_ignore_ascii_case("true"));
+            if recorded == Some(false) || (recorded.is_none() && version == from) {
+                return Err(LakeError::delta(&self.name)(DeltaTableError::ChangeDataNotRecorded {
+                    version: as_version(version),
+                    start: as_version(from),
+                    end: as_version(self.version()),
+                }));
+            }
+        }
+        Ok(())
     }
 
     /// The rows that the versions `from` to the pinned one appended, for a table without a change feed.
@@ -64,8 +101,7 @@ impl LakeTable {
                 }
             }
         }
-        let paths: Vec<String> = added.into_iter().map(|add| add.path).collect();
-        let provider = self.inner.table_provider().with_file_paths(paths);
+        let provider = self.inner.table_provider().with_adds(added);
         Ok(Arc::new(provider.build().await?))
     }
 

@@ -5,6 +5,7 @@
 //! its vocabulary is tables, rows, files, commits and application transactions.
 
 mod alter;
+mod changes;
 mod commit;
 mod deletion;
 mod error;
@@ -13,6 +14,8 @@ mod files;
 mod live;
 mod location;
 mod page_reader;
+mod partition;
+mod scan;
 mod schema;
 mod table;
 mod write;

@@ -18,7 +18,8 @@ use crate::location::{Folder, folder_url};
 use crate::write::DataFile;
 use crate::{LakeError, TableId, Warehouse};
 
-const CHANGE_FEED: &str = "delta.enableChangeDataFeed";
+pub(crate) const CHANGE_FEED: &str = "delta.enableChangeDataFeed";
+const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 
 /// One table at one version. Everything read through it is of that version, whatever others commit.
 #[derive(Debug, Clone)]
@@ -203,17 +204,20 @@ impl LakeTable {
     /// # Errors
     /// [`LakeError::Delta`] when the log cannot be read.
     pub async fn commit_time(&self, version: i64) -> Result<i64, LakeError> {
-        for action in self.actions_of(version).await? {
-            if let Action::CommitInfo(commit) = action
-                && let Some(time) = commit.in_commit_timestamp.or(commit.timestamp)
-            {
-                return Ok(time);
-            }
-        }
-        let recorded = u64::try_from(version).ok().and_then(|wanted| {
-            self.inner.snapshot().ok().and_then(|snapshot| snapshot.version_timestamp(wanted))
+        Ok(self.time_of(version, &self.actions_of(version).await?))
+    }
+
+    /// The same for a commit whose actions are known.
+    pub(crate) fn time_of(&self, version: i64, actions: &[Action]) -> i64 {
+        let committed = actions.iter().find_map(|action| match action {
+            Action::CommitInfo(commit) => commit.in_commit_timestamp.or(commit.timestamp),
+            _ => None,
         });
-        Ok(recorded.unwrap_or_default())
+        let recorded = || {
+            let wanted = u64::try_from(version).ok()?;
+            self.inner.snapshot().ok()?.version_timestamp(wanted)
+        };
+        committed.or_else(recorded).unwrap_or_default()
     }
 
     /// Whether the pinned version records changed rows.
@@ -223,6 +227,12 @@ impl LakeTable {
     pub fn has_change_feed(&self) -> Result<bool, LakeError> {
         let configuration = self.snapshot()?.metadata().configuration();
         Ok(configuration.get(CHANGE_FEED).is_some_and(|value| value.eq_ignore_ascii_case("true")))
+    }
+
+    /// Whether columns have other names in the data files than in the schema.
+    pub(crate) fn has_mapped_columns(&self) -> Result<bool, LakeError> {
+        let configuration = self.snapshot()?.metadata().configuration();
+        Ok(configuration.get(COLUMN_MAPPING).is_some_and(|mode| !mode.eq_ignore_ascii_case("none")))
     }
 
     /// The rows of the pinned version, for a query.

@@ -7,10 +7,14 @@ use deltalake::parquet::basic::{Compression, ZstdLevel};
 use deltalake::parquet::file::properties::WriterProperties;
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 
+use crate::partition::PartitionColumns;
 use crate::{LakeError, LakeTable};
 
 /// A new file is begun when one has reached this many bytes.
 const TARGET_FILE_BYTES: u64 = 128 * 1024 * 1024;
+
+/// What may be under way to all partitions together; their files are ended when it is reached.
+const OPEN_BYTES: usize = 512 * 1024 * 1024;
 
 /// Rows of a page: what has to be read to fetch one row of a column.
 const PAGE_ROWS: usize = 4_096;
@@ -57,10 +61,13 @@ impl DataFile {
     }
 }
 
-/// Writes record batches to data files of a table, one after the other, in bounded memory.
+/// Writes record batches to data files of a table, one after the other, in bounded memory; each partition of a
+/// partitioned table gets files of its own.
 pub struct DataFileWriter {
     table: String,
+    partitions: PartitionColumns,
     inner: RecordBatchWriter,
+    files: Vec<DataFile>,
     rows: u64,
 }
 
@@ -68,10 +75,11 @@ impl DataFileWriter {
     /// Begins to write to `table`. Nothing is visible until the files are committed.
     ///
     /// # Errors
-    /// [`LakeError::Delta`] when the table needs a feature that cannot be written.
+    /// [`LakeError::Delta`] when the table needs a feature that cannot be written,
+    /// [`LakeError::UnsupportedTable`] when its partition columns cannot be.
     pub fn new(table: &LakeTable) -> Result<Self, LakeError> {
         let inner = RecordBatchWriter::for_table(&table.inner).map_err(LakeError::delta(&table.name))?;
-        Ok(Self::over(table, inner))
+        Self::over(table, inner)
     }
 
     /// Begins to write rows with other columns than the table has, which the same commit gives to it.
@@ -83,22 +91,26 @@ impl DataFileWriter {
         drop(RecordBatchWriter::for_table(&table.inner).map_err(LakeError::delta(&table.name))?);
         let options = table.inner.log_store().config().options().raw.clone();
         let url = table.inner.table_url();
-        let inner = RecordBatchWriter::try_new(url, SchemaRef::clone(columns), None, Some(options))
+        let partition_by = table.snapshot()?.metadata().partition_columns().to_vec();
+        let columns = SchemaRef::clone(columns);
+        let inner = RecordBatchWriter::try_new(url, columns, Some(partition_by), Some(options))
             .map_err(LakeError::delta(&table.name))?;
-        Ok(Self::over(table, inner))
+        Self::over(table, inner)
     }
 
-    fn over(table: &LakeTable, inner: RecordBatchWriter) -> Self {
+    fn over(table: &LakeTable, inner: RecordBatchWriter) -> Result<Self, LakeError> {
+        let partitions = PartitionColumns::of(table)?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(128 * 1024))
             .set_data_page_row_count_limit(PAGE_ROWS)
             .build();
         let inner = inner.with_writer_properties(properties).with_target_file_size(TARGET_FILE_BYTES);
-        Self { table: table.name.clone(), inner, rows: 0 }
+        Ok(Self { table: table.name.clone(), partitions, inner, files: Vec::new(), rows: 0 })
     }
 
-    /// Writes rows whose columns are those that the writer was begun with.
+    /// Writes rows whose columns are those that the writer was begun with. Empty text in a partition column
+    /// becomes NULL, as Delta tables cannot tell the two apart.
     ///
     /// # Errors
     /// [`LakeError::Delta`] when the columns differ or storage fails.
@@ -107,7 +119,12 @@ impl DataFileWriter {
             return Ok(());
         }
         self.rows += rows.num_rows() as u64;
-        self.inner.write(rows).await.map_err(LakeError::delta(&self.table))
+        let rows = self.partitions.storable(rows)?;
+        self.inner.write(rows).await.map_err(LakeError::delta(&self.table))?;
+        if !self.partitions.is_empty() && self.inner.buffer_len() >= OPEN_BYTES {
+            self.end_files().await?;
+        }
+        Ok(())
     }
 
     /// Rows written so far.
@@ -115,15 +132,20 @@ impl DataFileWriter {
         self.rows
     }
 
-    /// Ends the last file.
+    /// Ends the last files.
     ///
     /// # Errors
     /// [`LakeError::Delta`] when storage fails.
     pub async fn finish(mut self) -> Result<Vec<DataFile>, LakeError> {
-        if self.rows == 0 {
-            return Ok(Vec::new());
+        if self.rows > 0 {
+            self.end_files().await?;
         }
-        let files = self.inner.flush().await.map_err(LakeError::delta(&self.table))?;
-        Ok(files.into_iter().map(DataFile).collect())
+        Ok(self.files)
+    }
+
+    async fn end_files(&mut self) -> Result<(), LakeError> {
+        let ended = self.inner.flush().await.map_err(LakeError::delta(&self.table))?;
+        self.files.extend(ended.into_iter().map(DataFile));
+        Ok(())
     }
 }
