@@ -13,6 +13,7 @@ use crate::EngineError;
 use crate::columns::{DEFAULT_KEYS, KEY_ORIGIN};
 use crate::dimension::{DimensionMerge, is_numbered, loaded_rows, missing_defaults};
 use crate::fact::{Broker, FactMerge, FactRows, Waiting};
+use crate::gates::Gates;
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector, addresses};
 use crate::quality::number;
@@ -170,6 +171,14 @@ impl Batch<'_> {
             stored: &stored,
             live: if is_rebuilt { &none } else { target.live },
         };
+        let gates = Gates {
+            session: &session,
+            pipeline: self.pipeline,
+            layout,
+            target: &rows,
+            tables: self.dimensions,
+        };
+        gates.watch(&mut collector)?;
         let mut warnings = Vec::new();
         match &self.pipeline.kind {
             TableKind::Dimension(dimension) => {
@@ -184,6 +193,7 @@ impl Batch<'_> {
                 self.merge_fact(fact, (staged, looked_up), target, rows, has_rows, &mut collector).await?;
             }
         }
+        warnings.extend(gates.judge(&mut collector).await?);
         if is_rebuilt {
             collector.replace_all(target.live);
         }

@@ -12,6 +12,7 @@ use kimball_lake::{DataFile, DataFileWriter, FILE_COLUMN, LakeTable, LiveRows, R
 use crate::EngineError;
 use crate::columns::{ACTION, action};
 use crate::fact::{Evidence, Rekeyed};
+use crate::stage::{Spool, SpoolWriter};
 
 /// What one batch does to one table, ready for one commit.
 #[derive(Debug, Default)]
@@ -59,6 +60,8 @@ pub(crate) struct Collector {
     /// Columns of the table that nobody computes.
     foreign: Vec<String>,
     change: ChangeSet,
+    /// Columns of rows that hold something new, to be tested before the commit.
+    watched: Option<(Vec<usize>, SpoolWriter)>,
 }
 
 impl Collector {
@@ -79,7 +82,8 @@ impl Collector {
             true => (DataFileWriter::new(table)?, stored),
             false => (DataFileWriter::with_columns(table, schema)?, SchemaRef::clone(schema)),
         };
-        Ok(Self { writer, schema, foreign: foreign.to_vec(), change: ChangeSet::default() })
+        let foreign = foreign.to_vec();
+        Ok(Self { writer, schema, foreign, change: ChangeSet::default(), watched: None })
     }
 
     /// Writes rows as they are, without counting them.
@@ -108,9 +112,35 @@ impl Collector {
                 })
                 .collect::<Result<Vec<_>, EngineError>>()?;
             let rows = RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?;
+            self.watch(&batch, &rows)?;
             self.writer.write(filter_record_batch(&rows, &written)?).await?;
         }
         Ok(())
+    }
+
+    /// From here on keeps the columns `watched` of rows that are inserted or updated.
+    pub(crate) fn watch_columns(&mut self, watched: &[String]) -> Result<(), EngineError> {
+        let places: Vec<usize> = watched
+            .iter()
+            .map(|column| Ok(self.schema.index_of(column)?))
+            .collect::<Result<_, EngineError>>()?;
+        let schema = Arc::new(self.schema.project(&places)?);
+        self.watched = Some((places, SpoolWriter::new(schema)));
+        Ok(())
+    }
+
+    /// The rows that were kept since [`watch_columns`](Self::watch_columns).
+    pub(crate) fn watched(&mut self) -> Result<Option<Spool>, EngineError> {
+        self.watched.take().map(|(_, spool)| spool.finish()).transpose()
+    }
+
+    fn watch(&mut self, batch: &RecordBatch, rows: &RecordBatch) -> Result<(), EngineError> {
+        let Some((places, spool)) = &mut self.watched else { return Ok(()) };
+        let actions =
+            batch.column_by_name(ACTION).ok_or_else(|| missing(ACTION))?.as_primitive::<Int64Type>();
+        let is_new = |code: &i64| Some(matches!(*code, action::INSERT | action::UPDATE));
+        let is_new: BooleanArray = actions.values().iter().map(is_new).collect();
+        spool.push(filter_record_batch(&rows.project(places)?, &is_new)?)
     }
 
     /// Counts a batch and notes the rows it replaces; tells which of its rows are written.

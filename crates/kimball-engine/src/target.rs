@@ -21,6 +21,7 @@ use crate::nulls::filler;
 use crate::session::query;
 
 /// The rows of a target's pinned version.
+#[derive(Clone, Copy)]
 pub(crate) struct TargetRows<'a> {
     pub(crate) session: &'a SessionContext,
     pub(crate) pipeline: &'a Pipeline,

@@ -120,6 +120,10 @@ impl TableStore {
             }
         }
         groups.retain(|group| !group.is_empty());
+        if groups.is_empty() {
+            // A scan of nothing is still one stream, which joins count on.
+            groups.push(Vec::new());
+        }
         let options = session.table_options().parquet.clone();
         let mut source = ParquetSource::new(columns.scanned.clone()).with_table_parquet_options(options);
         if fetch == Fetch::Pages {

@@ -21,7 +21,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use kimball_config::{CdcStrategy, FactLoading, Pipeline, TableKind};
 
 pub(crate) use self::rowwise::QueryKind;
-pub(crate) use self::spool::{Numbering, Spool};
+pub(crate) use self::spool::{Numbering, Spool, SpoolWriter};
 pub(crate) use self::sql::{Relation, Transformation};
 
 use crate::EngineError;

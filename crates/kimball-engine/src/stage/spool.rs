@@ -34,6 +34,51 @@ enum Kept {
     Disk(NamedTempFile),
 }
 
+/// A spool that is being filled.
+pub(crate) struct SpoolWriter {
+    schema: SchemaRef,
+    rows: u64,
+    /// Bytes of the rows in memory.
+    held: usize,
+    memory: Vec<RecordBatch>,
+    disk: Option<(NamedTempFile, FileWriter<BufWriter<File>>)>,
+}
+
+impl SpoolWriter {
+    pub(crate) fn new(schema: SchemaRef) -> Self {
+        Self { schema, rows: 0, held: 0, memory: Vec::new(), disk: None }
+    }
+
+    pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<(), EngineError> {
+        self.rows += batch.num_rows() as u64;
+        if let Some((_, writer)) = &mut self.disk {
+            return Ok(writer.write(&batch)?);
+        }
+        self.held += batch.get_array_memory_size();
+        self.memory.push(batch);
+        if self.held > IN_MEMORY {
+            let file = NamedTempFile::with_suffix(".arrow").map_err(io)?;
+            let mut writer = FileWriter::try_new_buffered(file.reopen().map_err(io)?, &self.schema)?;
+            for batch in self.memory.drain(..) {
+                writer.write(&batch)?;
+            }
+            self.disk = Some((file, writer));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<Spool, EngineError> {
+        let kept = match self.disk {
+            None => Kept::Memory(self.memory),
+            Some((file, mut writer)) => {
+                writer.finish()?;
+                Kept::Disk(file)
+            }
+        };
+        Ok(Spool { schema: self.schema, rows: self.rows, kept })
+    }
+}
+
 /// Whether a spool numbers its rows in [`ROW_ID`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Numbering {
@@ -51,39 +96,15 @@ impl Spool {
             Numbering::Numbered => numbered_schema(&stream.schema()),
             Numbering::Plain => stream.schema(),
         };
-        let mut rows = 0u64;
-        let mut held = 0usize;
-        let mut memory: Vec<RecordBatch> = Vec::new();
-        let mut disk: Option<(NamedTempFile, FileWriter<BufWriter<File>>)> = None;
+        let mut spool = SpoolWriter::new(schema);
         while let Some(batch) = stream.try_next().await? {
             let batch = match numbering {
-                Numbering::Numbered => number(&batch, &schema, rows)?,
+                Numbering::Numbered => number(&batch, &spool.schema, spool.rows)?,
                 Numbering::Plain => batch,
             };
-            rows += batch.num_rows() as u64;
-            if let Some((_, writer)) = &mut disk {
-                writer.write(&batch)?;
-                continue;
-            }
-            held += batch.get_array_memory_size();
-            memory.push(batch);
-            if held > IN_MEMORY {
-                let file = NamedTempFile::with_suffix(".arrow").map_err(io)?;
-                let mut writer = FileWriter::try_new_buffered(file.reopen().map_err(io)?, &schema)?;
-                for batch in memory.drain(..) {
-                    writer.write(&batch)?;
-                }
-                disk = Some((file, writer));
-            }
+            spool.push(batch)?;
         }
-        let kept = match disk {
-            None => Kept::Memory(memory),
-            Some((file, mut writer)) => {
-                writer.finish()?;
-                Kept::Disk(file)
-            }
-        };
-        Ok(Self { schema, rows, kept })
+        spool.finish()
     }
 
     /// How many rows there are.

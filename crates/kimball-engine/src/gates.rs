@@ -1,0 +1,214 @@
+//! The `tests` of a pipeline: what has to hold of the rows of a batch, as they are written, before its commit.
+//!
+//! Judged are the rows that the batch inserts or corrects, not those that it closes. A value that is to be unique is
+//! held against the rest of the table, too; in a history against current versions alone.
+
+use std::collections::BTreeMap;
+
+use datafusion::prelude::{DataFrame, SessionContext};
+use kimball_config::{Pipeline, Severity, TableKind, TableName, Test};
+use kimball_lake::LakeTable;
+
+use crate::EngineError;
+use crate::columns::{IS_CURRENT, IS_DELETED, listed, literal, qualified, quoted};
+use crate::dimension::loaded_rows;
+use crate::layout::Layout;
+use crate::merge::Collector;
+use crate::quality::offenders;
+use crate::session::query;
+use crate::stage::{Relation, Transformation};
+use crate::target::TargetRows;
+
+/// The tests of one batch.
+pub(crate) struct Gates<'a> {
+    pub(crate) session: &'a SessionContext,
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) layout: &'a Layout,
+    pub(crate) target: &'a TargetRows<'a>,
+    /// Tables that tests look into, pinned.
+    pub(crate) tables: &'a BTreeMap<TableName, LakeTable>,
+}
+
+const WRITTEN: &str = "__k_written";
+
+impl Gates<'_> {
+    /// Has the collector keep what the tests need.
+    ///
+    /// # Errors
+    /// [`EngineError::MissingColumn`] for a test of a column that the table does not have.
+    pub(crate) fn watch(&self, collector: &mut Collector) -> Result<(), EngineError> {
+        if self.pipeline.tests.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<String> = self.layout.schema.fields().iter().map(|field| field.name().clone()).collect();
+        for tested in &self.pipeline.tests {
+            if !all.contains(&tested.column) {
+                return Err(EngineError::MissingColumn {
+                    role: "tested column",
+                    column: tested.column.clone(),
+                    found: all.join(", "),
+                });
+            }
+        }
+        let looks_at_rows = self
+            .pipeline
+            .tests
+            .iter()
+            .flat_map(|column| &column.tests)
+            .any(|test| matches!(test, Test::Expression(_)));
+        let needed = |column: &&String| {
+            looks_at_rows
+                || self.layout.keys.contains(column)
+                || *column == IS_CURRENT
+                || self.pipeline.tests.iter().any(|tested| tested.column == **column)
+        };
+        collector.watch_columns(&all.iter().filter(needed).cloned().collect::<Vec<_>>())
+    }
+
+    /// Judges the rows that the collector has kept; returns warnings.
+    ///
+    /// # Errors
+    /// [`EngineError::DataQuality`] with up to five offending rows.
+    pub(crate) async fn judge(&self, collector: &mut Collector) -> Result<Vec<String>, EngineError> {
+        let mut warnings = Vec::new();
+        let Some(rows) = collector.watched()? else { return Ok(warnings) };
+        rows.register(self.session, WRITTEN).await?;
+        for tested in &self.pipeline.tests {
+            for test in &tested.tests {
+                let Some((failing, what)) = self.failing(&tested.column, test, collector).await? else {
+                    continue;
+                };
+                let found = offenders(self.session, &failing).await?;
+                if found.is_empty() {
+                    continue;
+                }
+                let rule = format!("test of column `{}` failed: {what}", tested.column);
+                match tested.severity {
+                    Severity::Error => return Err(EngineError::quality(rule, found)),
+                    Severity::Warn | Severity::Skip => warnings.push(format!("{rule}: {}", found.join("; "))),
+                }
+            }
+        }
+        Ok(warnings)
+    }
+
+    /// A query for the rows that fail a test, and the test in words; `None` when nothing can fail it.
+    async fn failing(
+        &self,
+        column: &str,
+        test: &Test,
+        collector: &Collector,
+    ) -> Result<Option<(String, String)>, EngineError> {
+        let name = quoted(column);
+        let mut shown = self.layout.keys.clone();
+        if !shown.iter().any(|key| key == column) {
+            shown.push(column.to_owned());
+        }
+        let shown = listed("w", &shown);
+        let where_ = |condition: String| format!("SELECT {shown} FROM {WRITTEN} w WHERE {condition}");
+        Ok(Some(match test {
+            Test::NotNull => (where_(format!("w.{name} IS NULL")), "a value is NULL".to_owned()),
+            Test::AcceptedValues(values) => {
+                let kind = self.layout.schema.field_with_name(column)?.data_type();
+                let accepted: Vec<String> = values
+                    .iter()
+                    .map(|value| format!("arrow_try_cast({}, '{kind}')", literal(value)))
+                    .collect();
+                let accepted = if accepted.is_empty() { "NULL".to_owned() } else { accepted.join(", ") };
+                (
+                    where_(format!("w.{name} IS NOT NULL AND (w.{name} IN ({accepted})) IS NOT TRUE")),
+                    format!("a value is none of {}", values.join(", ")),
+                )
+            }
+            Test::Unique => (self.repeated(column, collector).await?, "a value is not unique".to_owned()),
+            Test::Relationships { to, field } => {
+                (self.dangling(column, to, field, &shown).await?, format!("a value is not in {to}.{field}"))
+            }
+            Test::Expression(expression) => {
+                self.judge_expression(expression).await?;
+                let failing = format!("SELECT {shown} FROM __k_judged_rows w WHERE NOT w.__k_holds");
+                (failing, format!("`{expression}` does not hold"))
+            }
+        }))
+    }
+
+    /// Values that are there twice, among the rows of the batch or between them and the rest of the table.
+    async fn repeated(&self, column: &str, collector: &Collector) -> Result<String, EngineError> {
+        let name = quoted(column);
+        let (now, then) = match (&self.pipeline.kind, self.layout.is_history) {
+            (_, true) => (IS_CURRENT.to_owned(), IS_CURRENT.to_owned()),
+            (_, false) => ("true".to_owned(), format!("NOT coalesce({IS_DELETED}, false)")),
+        };
+        let loaded = match &self.pipeline.kind {
+            TableKind::Dimension(dimension) => loaded_rows(&dimension.surrogate_key),
+            TableKind::Fact(_) => "true".to_owned(),
+        };
+        self.target.register("__k_rest", self.target.live.at(collector.untouched(self.target.live))).await?;
+        Ok(format!(
+            "SELECT {name} FROM (SELECT {name}, true AS __is_new FROM {WRITTEN} WHERE {now} UNION ALL \
+             SELECT {name}, false AS __is_new FROM __k_rest WHERE {then} AND {loaded}) \
+             WHERE {name} IS NOT NULL GROUP BY {name} HAVING count(*) > 1 AND bool_or(__is_new)"
+        ))
+    }
+
+    /// Values that another table does not have.
+    async fn dangling(
+        &self,
+        column: &str,
+        to: &TableName,
+        field: &str,
+        shown: &str,
+    ) -> Result<String, EngineError> {
+        let other = "__k_related";
+        self.session.deregister_table(other)?;
+        let own = self.layout.schema.field_with_name(column)?.data_type().clone();
+        let found = if *to == self.pipeline.table {
+            let rest = format!("SELECT {0} FROM {WRITTEN} UNION ALL SELECT {0} FROM target", quoted(field));
+            self.target.register_all("target").await?;
+            self.session.register_table(other, query(self.session, &rest).await?.into_view())?;
+            own.clone()
+        } else {
+            let Some(table) = self.tables.get(to) else {
+                return Err(EngineError::Config(format!("a test looks into {to}, which does not exist")));
+            };
+            let schema = table.schema()?;
+            let Ok(found) = schema.field_with_name(field) else {
+                return Err(EngineError::MissingColumn {
+                    role: "tested relationship",
+                    column: format!("{to}.{field}"),
+                    found: schema
+                        .fields()
+                        .iter()
+                        .map(|field| field.name().as_str())
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                });
+            };
+            self.session.register_table(other, table.rows().await?)?;
+            found.data_type().clone()
+        };
+        // Values of different kinds are compared as texts: that one is no number is no error of the test.
+        let (left, right) = (qualified("r", field), qualified("w", column));
+        let same = match own == found || (own.is_numeric() && found.is_numeric()) {
+            true => format!("{left} = {right}"),
+            false => format!("arrow_cast({left}, 'Utf8') = arrow_cast({right}, 'Utf8')"),
+        };
+        Ok(format!(
+            "SELECT {shown} FROM {other} r RIGHT ANTI JOIN (SELECT * FROM {WRITTEN} WHERE {} IS NOT NULL) w ON {same}",
+            quoted(column)
+        ))
+    }
+
+    /// Makes the rows with whether the user's expression holds of each a table of the session.
+    async fn judge_expression(&self, expression: &str) -> Result<(), EngineError> {
+        let sql = format!("SELECT *, ({expression}) AS __k_holds FROM written_rows");
+        let columns = self.session.table(WRITTEN).await?;
+        let columns = columns.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let relation = Relation { alias: WRITTEN.to_owned(), name: "written_rows".to_owned(), columns };
+        let plan = Transformation::resolve(self.session, &sql, &[relation])?.plan(self.session).await?;
+        self.session.deregister_table("__k_judged_rows")?;
+        let judged = DataFrame::new(self.session.state(), plan);
+        self.session.register_table("__k_judged_rows", judged.into_view())?;
+        Ok(())
+    }
+}
