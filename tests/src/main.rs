@@ -12,7 +12,7 @@ use kimball_tests::prove::{Proof, prove};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
 const USAGE: &str =
-    "usage: kimball-testkit scenarios [--keep] PATH...\n       kimball-testkit prove [CASES [SEED]]";
+    "usage: kimball-testkit scenarios [--keep] PATH...\n       kimball-testkit prove [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         },
         Some((verb, arguments)) if verb == "demo" => demo(arguments),
         Some((verb, arguments)) if verb == "prove" => prove_histories(arguments),
+        Some((verb, [what, folder])) if verb == "source" => source(what, Path::new(folder)),
         _ => usage(),
     }
 }
@@ -61,6 +62,27 @@ fn demo(arguments: &[String]) -> ExitCode {
         }
     };
     match demo::demo(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `source SCALE DIR` makes the source of the demo, `source second-day DIR` changes it: what benches load.
+fn source(what: &str, folder: &Path) -> ExitCode {
+    let made = match what {
+        "second-day" => demo::second_day_of_source(folder),
+        scale => match demo::parse_scale(scale) {
+            Ok(scale) => demo::first_day_of_source(folder, scale),
+            Err(message) => {
+                eprintln!("error: {message}");
+                return usage();
+            }
+        },
+    };
+    match made {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -130,10 +130,11 @@ impl Upsert<'_> {
         let session = target.session;
         let same = equal_keys("t", "s", self.keys);
         let keys = listed("", self.keys);
+        // The batch is hashed, the target streams.
         let matched = format!(
-            "SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM (SELECT * FROM target WHERE {}) t \
-             JOIN (SELECT DISTINCT {keys} FROM {} __k_staged) s ON {same}",
-            self.loaded, self.staged
+            "SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM (SELECT DISTINCT {keys} FROM {} __k_staged) s \
+             JOIN (SELECT * FROM target WHERE {}) t ON {same}",
+            self.staged, self.loaded
         );
         let mut touched = addresses(query(session, &matched).await?).await?;
         if self.closes_missing {
@@ -147,8 +148,8 @@ impl Upsert<'_> {
             );
             let absent = equal_keys("__k_open", "__k_staged", self.keys);
             let missing = format!(
-                "SELECT __k_open.{FILE_COLUMN}, __k_open.{ROW_COLUMN} FROM ({open}) __k_open \
-                 LEFT ANTI JOIN {} __k_staged ON {absent}",
+                "SELECT __k_open.{FILE_COLUMN}, __k_open.{ROW_COLUMN} FROM {} __k_staged \
+                 RIGHT ANTI JOIN ({open}) __k_open ON {absent}",
                 self.staged
             );
             let gone = addresses(query(session, &missing).await?).await?;

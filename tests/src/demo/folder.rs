@@ -42,6 +42,17 @@ impl DemoFolder {
         Ok(folder)
     }
 
+    /// A folder that the demo made before.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(super) fn at(root: &Path) -> Result<Self> {
+        match root.join(MARKER).is_file() {
+            true => Ok(Self { root: root.to_path_buf() }),
+            false => Err(TestkitError::Step(format!("{} was not made by the demo", root.display()))),
+        }
+    }
+
     /// The folder itself, where `kimball` is called.
     pub(super) fn root(&self) -> &Path {
         &self.root

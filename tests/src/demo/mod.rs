@@ -16,7 +16,9 @@ mod retail;
 mod second_day;
 mod story;
 
-pub use self::options::{DemoOptions, USAGE};
+pub use self::options::{DemoOptions, USAGE, parse_scale};
+
+use std::path::Path;
 
 use self::command::{Kimball, Usage};
 use self::folder::DemoFolder;
@@ -37,8 +39,7 @@ struct Measured {
 /// reads or writes anything, or the loaded tables do not agree with their sources.
 pub fn demo(options: &DemoOptions) -> Result<()> {
     let folder = DemoFolder::prepare(&options.folder)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| TestkitError::Step(format!("no runtime: {error}")))?;
+    let runtime = runtime()?;
     let kimball = Kimball::new(&options.kimball, &folder);
 
     heading(format!("Day 1: a retail source, TPC-H at scale {}", options.scale));
@@ -65,6 +66,28 @@ pub fn demo(options: &DemoOptions) -> Result<()> {
     println!("{}", measurements(&[first, second, third]));
     println!("{}", story::what_to_try_next(&options.kimball, &folder));
     Ok(())
+}
+
+/// Makes the demo's folder with the source of day 1, for measurements.
+///
+/// # Errors
+/// When the folder belongs to somebody else or the source cannot be made.
+pub fn first_day_of_source(folder: &Path, scale: f64) -> Result<()> {
+    let folder = DemoFolder::prepare(folder)?;
+    runtime()?.block_on(first_day::write(&folder, scale))
+}
+
+/// Applies the changes of day 2 to the source in a folder of the demo.
+///
+/// # Errors
+/// When there is no such folder or a change is refused.
+pub fn second_day_of_source(folder: &Path) -> Result<()> {
+    runtime()?.block_on(second_day::apply(&DemoFolder::at(folder)?))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| TestkitError::Step(format!("no runtime: {error}")))
 }
 
 /// Runs all pipelines and demands that each succeeds.

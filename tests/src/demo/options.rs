@@ -52,7 +52,11 @@ impl DemoOptions {
     }
 }
 
-fn parse_scale(text: &str) -> Result<f64, String> {
+/// Reads a scale factor.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub fn parse_scale(text: &str) -> Result<f64, String> {
     let scale: f64 = text.parse().map_err(|_| format!("`{text}` is no scale"))?;
     if (SMALLEST_SCALE..=LARGEST_SCALE).contains(&scale) {
         return Ok(scale);
