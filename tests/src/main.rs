@@ -11,8 +11,7 @@ use kimball_tests::demo::{self, DemoOptions};
 use kimball_tests::prove::{Proof, prove};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
-const USAGE: &str =
-    "usage: kimball-testkit scenarios [--keep] PATH...\n       kimball-testkit prove [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
+const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       kimball-testkit prove [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;

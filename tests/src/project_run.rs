@@ -65,6 +65,12 @@ pub struct PipelineOutcome {
     pub rows_deleted: u64,
     /// Versions that were superseded or closed.
     pub rows_expired: u64,
+    /// Rows that got the key they waited for.
+    pub rows_repaired: u64,
+    /// Rows that got the key of another version.
+    pub rows_restated: u64,
+    /// Members that dimensions inferred.
+    pub members_inferred: u64,
     /// The class of the error.
     pub error_class: Option<String>,
     /// The error, or why the pipeline was skipped.
@@ -127,6 +133,9 @@ fn outcome(result: &PipelineResult, warnings: &[(String, String)]) -> PipelineOu
         rows_updated: result.rows_updated,
         rows_deleted: result.rows_deleted,
         rows_expired: result.rows_expired,
+        rows_repaired: result.rows_repaired,
+        rows_restated: result.rows_restated,
+        members_inferred: result.members_inferred,
         error_class: result.error_class.map(|kind| kind.class().to_owned()),
         message: result.error_message.clone().or_else(|| result.skip_reason.clone()),
     }

@@ -50,11 +50,22 @@ pub fn text_of(event: &Event, detail: Detail) -> String {
     }
 }
 
-/// The guide's line, whatever the number of rows: programs read it.
+/// The guide's line, whatever the number of rows: programs read it. What became of keys and members stands below it.
 fn completed(result: &PipelineResult) -> String {
     let PipelineResult { table_name, duration_seconds, rows_written, .. } = result;
     let nothing_new = if result.up_to_date { " - up to date" } else { "" };
-    format!("  ✓ Completed: {table_name} ({duration_seconds:.1}s, {rows_written} rows){nothing_new}\n")
+    let mut text =
+        format!("  ✓ Completed: {table_name} ({duration_seconds:.1}s, {rows_written} rows){nothing_new}\n");
+    for (count, what) in [
+        (result.members_inferred, "members inferred for facts that came before them"),
+        (result.rows_repaired, "rows repaired: their members have arrived"),
+        (result.rows_restated, "rows restated: a late version of their member covers them"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!("    {count} {what}\n"));
+        }
+    }
+    text
 }
 
 /// Further lines of a message stand below its first.

@@ -62,6 +62,9 @@ fn check_pipeline(expect: &PipelineExpect, result: &PipelineOutcome) -> Vec<Prob
         ("rows_updated", expect.rows_updated, result.rows_updated),
         ("rows_deleted", expect.rows_deleted, result.rows_deleted),
         ("rows_expired", expect.rows_expired, result.rows_expired),
+        ("rows_repaired", expect.rows_repaired, result.rows_repaired),
+        ("rows_restated", expect.rows_restated, result.rows_restated),
+        ("members_inferred", expect.members_inferred, result.members_inferred),
     ] {
         if let Some(expected) = expected {
             differ(what, expected.to_string(), actual.to_string());

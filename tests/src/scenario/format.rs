@@ -200,6 +200,12 @@ pub struct PipelineExpect {
     pub rows_deleted: Option<u64>,
     /// Versions that were superseded or closed.
     pub rows_expired: Option<u64>,
+    /// Rows that got the key they waited for.
+    pub rows_repaired: Option<u64>,
+    /// Rows that got the key of another version.
+    pub rows_restated: Option<u64>,
+    /// Members that dimensions inferred.
+    pub members_inferred: Option<u64>,
     /// The class of the error.
     pub error_class: Option<String>,
     /// Texts that the error message holds, in any case of letters.

@@ -10,7 +10,7 @@ use kimball_config::TableName;
 use super::Broker;
 use super::lookup::{Prepared, instant};
 use crate::EngineError;
-use crate::columns::{qualified, quoted};
+use crate::columns::{IS_DELETED, qualified, quoted};
 use crate::quality::refuse_any;
 use crate::session::query;
 
@@ -96,9 +96,14 @@ impl Broker<'_> {
             self.session.deregister_table(table)?;
         }
         self.session.register_table(raw.as_str(), table.rows().await?)?;
+        // A pipeline of the project may write the map: what it marked as deleted holds no longer.
+        let alive = match schema.field_with_name(IS_DELETED).is_ok() {
+            true => format!(" WHERE NOT coalesce({IS_DELETED}, false)"),
+            false => String::new(),
+        };
         let typed = format!(
             "SELECT arrow_cast(source_identity, 'Utf8') AS __source, arrow_cast(canonical_identity, 'Utf8') AS __canonical, \
-             {} AS __from, {} AS __to FROM {raw}",
+             {} AS __from, {} AS __to FROM {raw}{alive}",
             instant("valid_from"),
             instant("valid_to")
         );
