@@ -112,7 +112,7 @@ async fn open(warehouse: &Path, name: &str) -> Result<Option<DeltaTable>> {
     Ok(Some(deltalake::open_table(table.url().clone()).await?))
 }
 
-async fn collect(frame: DataFrame) -> Result<Rows> {
+pub(crate) async fn collect(frame: DataFrame) -> Result<Rows> {
     let schema = Arc::clone(frame.schema().inner());
     let batches = frame.collect().await?;
     let schema = batches.first().map_or(schema, RecordBatch::schema);

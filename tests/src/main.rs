@@ -8,10 +8,11 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use kimball_tests::demo::{self, DemoOptions};
-use kimball_tests::prove::{Proof, prove};
+use kimball_tests::prove::{Proof, Refuted, histories, stars};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
-const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       kimball-testkit prove [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
+const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       \
+    kimball-testkit prove [histories|stars] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
             None => usage(),
         },
         Some((verb, arguments)) if verb == "demo" => demo(arguments),
-        Some((verb, arguments)) if verb == "prove" => prove_histories(arguments),
+        Some((verb, arguments)) if verb == "prove" => prove(arguments),
         Some((verb, [what, folder])) if verb == "source" => source(what, Path::new(folder)),
         _ => usage(),
     }
@@ -90,32 +91,49 @@ fn source(what: &str, folder: &Path) -> ExitCode {
     }
 }
 
-/// `prove [CASES [SEED]]`: 100,000 cases and a seed from the clock by default.
-fn prove_histories(arguments: &[String]) -> ExitCode {
+/// `prove [histories|stars] [CASES [SEED]]`: both without a word; 100,000 histories, 20,000 stars and a seed from
+/// the clock by default.
+fn prove(arguments: &[String]) -> ExitCode {
+    let (histories, stars, numbers) = match arguments.split_first() {
+        Some((word, rest)) if word == "histories" => (true, false, rest),
+        Some((word, rest)) if word == "stars" => (false, true, rest),
+        _ => (true, true, arguments),
+    };
     let number =
-        |place: usize| arguments.get(place).map(|text| text.replace('_', "").parse::<u64>()).transpose();
-    let (Ok(cases), Ok(seed), true) = (number(0), number(1), arguments.len() <= 2) else { return usage() };
-    let proof = Proof {
-        cases: cases.map_or(100_000, |cases| usize::try_from(cases).unwrap_or(usize::MAX)),
+        |place: usize| numbers.get(place).map(|text| text.replace('_', "").parse::<u64>()).transpose();
+    let (Ok(cases), Ok(seed), true) = (number(0), number(1), numbers.len() <= 2) else { return usage() };
+    let proof = |default: usize| Proof {
+        cases: cases.map_or(default, |cases| usize::try_from(cases).unwrap_or(usize::MAX)),
         seed: seed.unwrap_or_else(clock_seed),
         failures: PathBuf::from("target").join("prove"),
     };
-    println!("seed {}", proof.seed);
-    match prove(&proof, |told| println!("{told}")) {
-        Ok(None) => ExitCode::SUCCESS,
+    let tell = |told: &str| println!("{told}");
+    let mut holds = true;
+    if histories {
+        println!("histories against the algebra of their changes");
+        holds &= told(histories::prove(&proof(100_000), tell));
+    }
+    if stars && holds {
+        println!("facts against a full recomputation");
+        holds &= told(stars::prove(&proof(20_000), tell));
+    }
+    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Says how a proof ended, and whether it held.
+fn told(proof: kimball_tests::error::Result<Option<Refuted>>) -> bool {
+    match proof {
+        Ok(None) => return true,
         Ok(Some(refuted)) => {
             println!("✗ {}", refuted.difference);
             match refuted.scenario {
                 Some(scenario) => println!("the smallest case that shows it: {}", scenario.display()),
-                None => println!("the member alone does not show it: run again with the seed"),
+                None => println!("the case alone does not show it: run again with the seed"),
             }
-            ExitCode::FAILURE
         }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => eprintln!("error: {error}"),
     }
+    false
 }
 
 #[allow(clippy::disallowed_methods, reason = "a seed has to differ from run to run; it is printed")]

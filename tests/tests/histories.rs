@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kimball_tests::prove::{Proof, prove};
+use kimball_tests::prove::{Proof, histories};
 
 /// Cases of one run of the suite; `cargo xtask prove` draws many more.
 const CASES: usize = 2_000;
@@ -13,7 +13,7 @@ const SEED: u64 = 4_711;
 fn the_merge_of_histories_is_what_the_algebra_says() {
     let failures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("prove");
     let proof = Proof { cases: CASES, seed: SEED, failures };
-    if let Some(refuted) = prove(&proof, |told| println!("{told}")).unwrap() {
+    if let Some(refuted) = histories::prove(&proof, |told| println!("{told}")).unwrap() {
         panic!("seed {SEED}: {}\n{:?}", refuted.difference, refuted.scenario);
     }
 }

@@ -13,5 +13,6 @@ mod leases;
 mod project;
 mod scenarios;
 mod shop;
+mod stars;
 mod time_zone;
 mod workers;

@@ -1,10 +1,10 @@
-//! Histories proven over many cases.
+//! Histories and facts proven over many cases.
 
 use std::process::Command;
 
 use crate::process::{self, Binary, Failure, build};
 
-/// Builds the prover and hands it the number of cases and the seed, as far as they are given.
+/// Builds the prover and hands it what to prove, the number of cases and the seed, as far as they are given.
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let [testkit] = build(&[Binary::Testkit])?;
     process::run(Command::new(testkit).arg("prove").args(arguments))

@@ -32,4 +32,4 @@ pub use load::{Batch, MergeTarget, StagedBatch};
 pub use merge::{ChangeSet, RowCounts};
 pub use session::EngineRuntime;
 pub use source::{PinnedRows, PinnedSource, Reading};
-pub use stage::{Approach, Refresh};
+pub use stage::{Affected, Approach, Refresh, WholeReason};

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::datatypes::Schema;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
@@ -11,7 +10,7 @@ use kimball_lake::{CHANGE_TYPE, COMMIT_TIMESTAMP, COMMIT_VERSION, LakeError};
 
 use super::counted::Counted;
 use super::sql::{Relation, Transformation};
-use super::{Numbering, QueryKind, Spool, StageInput};
+use super::{Numbering, Query, Spool, StageInput};
 use crate::EngineError;
 use crate::columns::{OP, TIME, VERSION, equal_keys, listed};
 use crate::session::{EngineRuntime, query};
@@ -73,20 +72,18 @@ impl<'a> Binder<'a> {
         self.transformation.plan(session).await
     }
 
-    async fn plan_over_all(&self) -> Result<LogicalPlan, EngineError> {
+    /// The query over the tables that `session` holds, in the form in which changes are followed.
+    pub(super) async fn normal_plan(&self, session: &SessionContext) -> Result<LogicalPlan, EngineError> {
+        super::shape::normal(session, self.plan(session).await?)
+            .map_err(|source| EngineError::Sql { source: Box::new(source) })
+    }
+
+    /// The query over all sources, not to be run.
+    pub(super) async fn query(&self) -> Result<Query, EngineError> {
         let session = self.runtime.session(self.clock);
-        for source in self.sources {
-            self.bind_whole(&session, source, None).await?;
-        }
-        self.plan(&session).await
-    }
-
-    pub(super) async fn kind(&self) -> Result<QueryKind, EngineError> {
-        Ok(QueryKind::of(&self.plan_over_all().await?))
-    }
-
-    pub(super) async fn output_schema(&self) -> Result<Schema, EngineError> {
-        Ok(self.plan_over_all().await?.schema().as_arrow().clone())
+        self.bind_all(&session, &vec![Arc::default(); self.sources.len()]).await?;
+        let (written, normal) = (self.plan(&session).await?, self.normal_plan(&session).await?);
+        Ok(Query { written, normal })
     }
 
     /// Makes every source, whole, a table of `session`; what is read of it is added to its count.

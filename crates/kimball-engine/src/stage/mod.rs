@@ -4,23 +4,29 @@
 //! change columns of `columns.rs`: what it does to its key, and which commit said so.
 
 mod affected;
+mod approach;
 mod bind;
 mod counted;
+mod deletes;
+mod follow;
+mod narrow;
 mod rowwise;
+mod shape;
 mod spool;
 mod sql;
-mod trace;
+mod touch;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
-use kimball_config::{CdcStrategy, FactLoading, Pipeline, TableKind};
+use kimball_config::{CdcStrategy, Pipeline};
 
-pub(crate) use self::rowwise::QueryKind;
+pub(crate) use self::approach::followed_keys;
+pub use self::approach::{Affected, Approach, WholeReason};
 pub(crate) use self::spool::{Numbering, Spool, SpoolWriter};
 pub(crate) use self::sql::{Relation, Transformation};
 
@@ -28,7 +34,8 @@ use crate::EngineError;
 use crate::columns::{OP, TIME, VERSION};
 use crate::layout::Layout;
 use crate::session::EngineRuntime;
-use crate::source::{PinnedSource, Reading};
+use crate::source::PinnedSource;
+use approach::{decide, keeps_earlier_periods};
 use bind::Binder;
 
 /// What staged rows say about the keys that are not among them.
@@ -61,44 +68,6 @@ pub(crate) struct Staged {
     pub(crate) moment: i64,
 }
 
-/// How a batch gets its rows, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Approach {
-    /// All sources are snapshots.
-    Snapshot,
-    /// First rows from feeds.
-    FirstLoad,
-    /// The target has rows but no watermark.
-    Reconcile,
-    /// All sources are read again, and the table is reconciled with them.
-    Refresh,
-    /// Every changed row runs through the query.
-    RowWise,
-    /// The keys that changed rows can affect are recomputed.
-    AffectedKeys,
-    /// The query is recomputed and compared.
-    WholeDiff,
-    /// Inserted rows run through the query.
-    Appends,
-}
-
-impl fmt::Display for Approach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Snapshot => "in full: every source is a snapshot",
-            Self::FirstLoad => "in full: the first load",
-            Self::Reconcile => "in full, with a diff: the table has rows but no watermark",
-            Self::Refresh => "in full, with a diff: a full refresh",
-            Self::RowWise => "row by row: the query looks at one feed, one row at a time",
-            Self::AffectedKeys => {
-                "for the affected keys: each change meets the whole other side of the joins"
-            }
-            Self::WholeDiff => "in full, with a diff: the query cannot be followed row by row",
-            Self::Appends => "inserted rows only: the table is append-only",
-        })
-    }
-}
-
 /// Whether a batch reads its sources again from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Refresh {
@@ -128,13 +97,22 @@ pub(crate) struct StageInput<'a> {
     pub(crate) refresh: Refresh,
 }
 
+/// The query of a pipeline over its sources.
+#[derive(Debug)]
+pub(crate) struct Query {
+    /// As it is written.
+    written: LogicalPlan,
+    /// In the form in which changes are followed.
+    normal: LogicalPlan,
+}
+
 /// How a batch of this pipeline would get its rows.
 ///
 /// # Errors
 /// [`EngineError::Sql`] when the query does not plan, [`EngineError::Recreated`] for a source that went back.
 pub(crate) async fn approach(input: &StageInput<'_>) -> Result<Approach, EngineError> {
     let binder = Binder::new(input).await?;
-    decide(input, binder.kind().await?)
+    decide(input, &binder.query().await?)
 }
 
 /// The layout of the rows that a batch would stage.
@@ -143,48 +121,7 @@ pub(crate) async fn approach(input: &StageInput<'_>) -> Result<Approach, EngineE
 /// As for [`stage`], as far as planning goes.
 pub(crate) async fn layout(input: &StageInput<'_>) -> Result<Layout, EngineError> {
     let binder = Binder::new(input).await?;
-    Layout::of(input.pipeline, &binder.output_schema().await?, input.existing)
-}
-
-fn decide(input: &StageInput<'_>, kind: QueryKind) -> Result<Approach, EngineError> {
-    match input.refresh {
-        Refresh::Reconcile if input.has_rows => return Ok(Approach::Refresh),
-        Refresh::Reconcile | Refresh::Rebuild if !is_append_only(input.pipeline) => {
-            return Ok(if input.pipeline.is_snapshot() { Approach::Snapshot } else { Approach::FirstLoad });
-        }
-        _ => {}
-    }
-    let readings = input.sources.iter().map(PinnedSource::reading).collect::<Result<Vec<_>, _>>()?;
-    if is_append_only(input.pipeline) {
-        return Ok(Approach::Appends);
-    }
-    if input.pipeline.is_snapshot() {
-        return Ok(Approach::Snapshot);
-    }
-    let feeds = || input.sources.iter().zip(&readings).filter(|(source, _)| source.is_feed());
-    if feeds().all(|(source, reading)| source.watermark.is_none() && *reading == Reading::Whole) {
-        return Ok(if input.has_rows { Approach::Reconcile } else { Approach::FirstLoad });
-    }
-    let snapshot_moved =
-        input.sources.iter().any(|source| !source.is_feed() && (source.moved() || input.reprocess));
-    let new_feed = feeds().any(|(_, reading)| *reading == Reading::Whole);
-    Ok(match kind {
-        _ if snapshot_moved || new_feed || has_looked_up_merge_key(input.pipeline) => Approach::WholeDiff,
-        QueryKind::RowWise if input.sources.len() == 1 => Approach::RowWise,
-        QueryKind::RowWise | QueryKind::Joining => Approach::AffectedKeys,
-        QueryKind::Whole => Approach::WholeDiff,
-    })
-}
-
-fn is_append_only(pipeline: &Pipeline) -> bool {
-    matches!(&pipeline.kind, TableKind::Fact(fact) if fact.loading == FactLoading::Append)
-}
-
-/// A merge key that only the broker finds cannot be followed through the query, and a delete does not tell it.
-fn has_looked_up_merge_key(pipeline: &Pipeline) -> bool {
-    let TableKind::Fact(fact) = &pipeline.kind else { return false };
-    let mut found = fact.foreign_keys.iter().filter(|key| key.lookup.is_some());
-    found.any(|key| fact.merge_keys.contains(&key.column))
+    Layout::of(input.pipeline, binder.query().await?.schema(), input.existing)
 }
 
 /// Runs the query of a pipeline over what its sources have to say.
@@ -193,24 +130,27 @@ fn has_looked_up_merge_key(pipeline: &Pipeline) -> bool {
 /// Whatever reading, planning and evaluating can bring; see [`EngineError`].
 pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> {
     let binder = Binder::new(&input).await?;
-    let kind = binder.kind().await?;
-    let approach = decide(&input, kind)?;
-    let layout = Layout::of(input.pipeline, &binder.output_schema().await?, input.existing)?;
+    let query = binder.query().await?;
+    let approach = decide(&input, &query)?;
+    let layout = Layout::of(input.pipeline, query.schema(), input.existing)?;
     tracing::debug!(table = %input.pipeline.table, %approach, "staging");
     let counts: Vec<Arc<AtomicU64>> = input.sources.iter().map(|_| Arc::default()).collect();
-    let step = Step { input, binder: &binder, layout: &layout, counts: &counts };
+    let keys = followed_keys(input.pipeline);
+    let step = Step { input, binder: &binder, layout: &layout, keys, counts: &counts };
     let (rows, arrival) = match approach {
         Approach::Snapshot | Approach::Reconcile | Approach::Refresh => {
             (step.whole(Moment::Clock).await?, Arrival::Snapshot)
         }
-        Approach::FirstLoad => (step.first_load(kind).await?, Arrival::Changes),
-        Approach::RowWise => (step.row_wise().await?, Arrival::Changes),
-        Approach::WholeDiff => (step.whole(Moment::LastCommit).await?, Arrival::RecomputedWhole),
-        Approach::AffectedKeys => step.affected().await?,
+        Approach::Nothing => (step.nothing().await?, Arrival::Changes),
+        Approach::FirstLoad => (step.first_load(&query).await?, Arrival::Changes),
+        Approach::RowWise => (step.row_wise_with_deletes_confirmed().await?, Arrival::Changes),
+        Approach::WholeDiff(_) => (step.whole(Moment::LastCommit).await?, Arrival::RecomputedWhole),
+        Approach::AffectedKeys(_) => (step.affected().await?, Arrival::Recomputed),
         Approach::Appends => (step.appends().await?, Arrival::Changes),
     };
     let rows_read = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
     let closes_missing = match (arrival, approach) {
+        _ if keeps_earlier_periods(input.pipeline, &query) => false,
         // A feed would have told of every row that is gone.
         (Arrival::Snapshot, Approach::Refresh) if !input.pipeline.is_snapshot() => true,
         (Arrival::Snapshot, _) => input.pipeline.missing.close,
@@ -237,7 +177,19 @@ struct Step<'a> {
     input: StageInput<'a>,
     binder: &'a Binder<'a>,
     layout: &'a Layout,
+    /// The columns whose values say what is recomputed.
+    keys: &'a [String],
     counts: &'a [Arc<AtomicU64>],
+}
+
+impl Query {
+    fn schema(&self) -> &Schema {
+        self.written.schema().as_arrow()
+    }
+
+    fn is_row_wise(&self) -> bool {
+        shape::is_row_wise(&self.written)
+    }
 }
 
 impl Step<'_> {
@@ -259,9 +211,9 @@ impl Step<'_> {
     }
 
     /// The first rows of feeds: inserts at the pinned version (semantics 4.10).
-    async fn first_load(&self, kind: QueryKind) -> Result<Spool, EngineError> {
-        match (kind, self.input.sources) {
-            (QueryKind::RowWise, [_]) => self.row_wise().await,
+    async fn first_load(&self, query: &Query) -> Result<Spool, EngineError> {
+        match (query.is_row_wise(), self.input.sources) {
+            (true, [_]) => self.row_wise().await,
             _ => self.whole(Moment::LastCommit).await,
         }
     }
@@ -284,7 +236,7 @@ impl Step<'_> {
         session: &SessionContext,
         source: &PinnedSource,
         feed: &str,
-    ) -> Result<datafusion::logical_expr::LogicalPlan, EngineError> {
+    ) -> Result<LogicalPlan, EngineError> {
         self.binder.bind_whole(session, source, None).await?;
         let plan = self.binder.plan(session).await?;
         let feed = datafusion::datasource::provider_as_source(session.table_provider(feed).await?);

@@ -107,6 +107,15 @@ impl Spool {
         spool.finish()
     }
 
+    /// No rows of these columns.
+    pub(crate) fn empty(schema: &SchemaRef, numbering: Numbering) -> Self {
+        let schema = match numbering {
+            Numbering::Numbered => numbered_schema(schema),
+            Numbering::Plain => Arc::clone(schema),
+        };
+        Self { schema, rows: 0, kept: Kept::Memory(Vec::new()) }
+    }
+
     /// How many rows there are.
     pub(crate) fn rows(&self) -> u64 {
         self.rows

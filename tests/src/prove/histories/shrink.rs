@@ -6,8 +6,9 @@ use kimball_engine::history::What;
 
 use super::cases::Case;
 use super::scenario_text::scenario;
-use super::{COMMITS, Found, Refuted};
+use super::{COMMITS, Found};
 use crate::error::{Result, TestkitError};
+use crate::prove::Refuted;
 use crate::scenario::{FailedFolder, run_file};
 
 /// Leaves out changes as long as the scenario of the rest fails, and writes that scenario.
