@@ -61,6 +61,9 @@ pub enum EngineError {
         /// Up to five offending keys; empty where keys do not help.
         keys: Vec<String>,
     },
+    /// Rows of a fact have one merge key.
+    #[error(transparent)]
+    RepeatedKey(Box<EngineError>),
     /// A combination of settings that the engine cannot run.
     #[error("{0}")]
     Config(String),
@@ -112,7 +115,7 @@ impl Classify for EngineError {
             Self::UnknownRelation { .. } => FaultKind::Sql,
             Self::MissingColumn { .. } | Self::SchemaMismatch { .. } => FaultKind::SchemaMismatch,
             Self::ReservedColumn { .. } | Self::Config(_) => FaultKind::Config,
-            Self::DataQuality { .. } => FaultKind::DataQuality,
+            Self::DataQuality { .. } | Self::RepeatedKey(_) => FaultKind::DataQuality,
             Self::Recreated { .. } => FaultKind::Config,
             Self::Lake(source) => source.kind(),
         }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use arrow::datatypes::{Field, Schema};
 use kimball_config::{Dimension, Pipeline, TableKind};
+use kimball_lake::LakeTable;
 
 use crate::columns::{HASHDIFF, IS_SKELETON, instant_sql};
 use crate::dimension::{DimensionMerge, infer};
@@ -17,18 +18,39 @@ use crate::{Batch, EngineError, MergeTarget, StagedBatch};
 
 impl Batch<'_> {
     /// Finds the foreign keys of staged rows in the batch's dimensions. Returns the members that these have to infer:
-    /// once they have, the keys are to be looked up again in their new versions.
+    /// once they have, the keys are to be looked up again in their new versions. `target` is the fact's table as it
+    /// stands.
     ///
     /// # Errors
     /// [`EngineError::DataQuality`] for merge keys that are there twice, foreign keys that point nowhere, fan-outs,
     /// identity maps that contradict themselves, and identities that the lookups refuse.
-    pub async fn look_up(&self, staged: &mut StagedBatch) -> Result<Vec<EarlyMembers>, EngineError> {
+    pub async fn look_up(
+        &self,
+        staged: &mut StagedBatch,
+        target: Option<&LakeTable>,
+    ) -> Result<Vec<EarlyMembers>, EngineError> {
         let TableKind::Fact(fact) = &self.pipeline.kind else { return Ok(Vec::new()) };
         let session = self.runtime.streaming_session(self.clock);
         staged.staged.rows.register(&session, "staged").await?;
         let preparation =
             Preparation { session: &session, fact, staged: &staged.staged, dimensions: self.dimensions };
-        let rows = preparation.run().await?;
+        let rows = match preparation.run().await {
+            // A commit that repeats a key may have been taken back by a later one: the outcome is judged.
+            Err(EngineError::RepeatedKey(_))
+                if staged.staged.arrival == Arrival::Changes && target.is_some() =>
+            {
+                staged.staged = self.stage_outcome(target).await?;
+                staged.staged.rows.register(&session, "staged").await?;
+                let outcome = Preparation {
+                    session: &session,
+                    fact,
+                    staged: &staged.staged,
+                    dimensions: self.dimensions,
+                };
+                outcome.run().await?
+            }
+            rows => rows?,
+        };
         let clock = instant_sql(self.clock.timestamp_micros());
         let early = early_members(&session, fact, self.dimensions, &rows.sentinels, &clock).await?;
         staged.fact = Some(rows);

@@ -19,7 +19,7 @@ use crate::merge::{ChangeSet, Collector, addresses};
 use crate::quality::number;
 use crate::session::{EngineRuntime, query};
 use crate::source::PinnedSource;
-use crate::stage::{self, Approach, Refresh, StageInput, Staged};
+use crate::stage::{self, Approach, Images, Refresh, StageInput, Staged};
 use crate::target::TargetRows;
 
 /// Everything that a batch is computed from.
@@ -115,6 +115,15 @@ impl Batch<'_> {
         let schema = target.map(LakeTable::schema).transpose()?;
         let staged = stage::stage(self.input(schema.as_deref(), has_rows)).await?;
         Ok(StagedBatch { staged, fact: None })
+    }
+
+    /// As [`stage`](Self::stage), for changes that contradict each other on the way: what has become of their keys.
+    pub(crate) async fn stage_outcome(&self, target: Option<&LakeTable>) -> Result<Staged, EngineError> {
+        let target = self.merged_into(target);
+        let has_rows = self.has_rows(target).await?;
+        let schema = target.map(LakeTable::schema).transpose()?;
+        let input = StageInput { images: Images::Outcome, ..self.input(schema.as_deref(), has_rows) };
+        stage::stage(input).await
     }
 
     /// How this batch would get its rows.
@@ -297,6 +306,7 @@ impl Batch<'_> {
             has_rows,
             reprocess: self.reprocess,
             refresh: self.refresh,
+            images: Images::Each,
         }
     }
 

@@ -122,17 +122,20 @@ impl FactMerge<'_> {
 
     /// The staged rows whose row in the table will hold −3.
     fn ending_without_member(&self, key: &ForeignKey, lookup: &Lookup) -> String {
-        let waits = format!("s.{OP} = 1 AND {} = -3", qualified("s", &key.column));
+        let (rows, ending) = self.endings(key, lookup);
+        format!("{rows} WHERE s.{OP} = 1 AND {} = -3 AND ({ending}) = -3", qualified("s", &key.column))
+    }
+
+    /// The staged rows, and the key that the row in the table will hold.
+    fn endings(&self, key: &ForeignKey, lookup: &Lookup) -> (String, String) {
         if self.fact.loading != FactLoading::Upsert || !self.has_rows {
-            return format!("staged s WHERE {waits}");
+            return ("staged s".to_owned(), qualified("s", &key.column));
         }
         let inputs: Vec<&str> =
             lookup.source_columns.iter().chain(&lookup.event_time).map(String::as_str).collect();
-        format!(
-            "hit h RIGHT JOIN staged s ON {} WHERE {waits} AND ({}) = -3",
-            equal_keys("s", "h", &self.fact.merge_keys),
-            super::stamped(key, &key.column, &inputs, &super::prepare::milestones(self.fact))
-        )
+        let same = equal_keys("s", "h", &self.fact.merge_keys);
+        let ending = super::stamped(key, &key.column, &inputs, &super::prepare::milestones(self.fact));
+        (format!("hit h RIGHT JOIN staged s ON {same}"), ending)
     }
 
     /// Notes which of the rows that waited wait no more: those that got a key, in this batch or in one whose
@@ -147,13 +150,18 @@ impl FactMerge<'_> {
         register_batches(self.session, "__k_opened", &opened)?;
         collector.change().evidence.opened = opened;
         let has_found = self.session.table_exist("__k_found")?;
-        for key in self.fact.foreign_keys.iter().filter(|key| key.lookup.as_ref().is_some_and(waits)) {
+        let lookups = self.fact.foreign_keys.iter().filter_map(|key| Some((key, key.lookup.as_ref()?)));
+        for (key, lookup) in lookups.filter(|(_, lookup)| waits(lookup)) {
             let relationship = literal(&key.column);
-            let column = qualified("s", &key.column);
-            keys.push(format!(
-                "SELECT {relationship} AS relationship, {} AS fact_grain_hash, {column} AS assigned_key FROM staged s WHERE s.{OP} = 1",
+            let (rows, ending) = self.endings(key, lookup);
+            let staged = format!(
+                "SELECT {relationship} AS relationship, {} AS fact_grain_hash, {ending} AS assigned_key FROM {rows} WHERE s.{OP} = 1",
                 self.grain("s")
+            );
+            still.push(format!(
+                "SELECT relationship, fact_grain_hash FROM ({staged}) WHERE assigned_key = -3"
             ));
+            keys.push(staged);
             if has_found {
                 let (new, old) = (qualified("f", &key.column), qualified("f", &old_name(&key.column)));
                 let grain = self.grain("f");

@@ -16,22 +16,28 @@ pub use junk::JunkMerge;
 pub(crate) use prepare::{FactRows, Preparation};
 pub use rekey::{Rekeyed, Waiting};
 
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use kimball_config::{Fact, FactLoading, ForeignKey, Pipeline};
-use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
+use kimball_lake::{FILE_COLUMN, ROW_COLUMN, RowRemovals};
+use roaring::RoaringTreemap;
 
 use crate::EngineError;
 use crate::columns::{
     ACTION, BATCH_ID, DEFAULT_KEYS, IS_DELETED, OP, PROCESSED_AT, action, equal_keys, listed, literal,
     qualified, quoted,
 };
-use crate::keys::{junk_key, value_hash};
+use crate::keys::{hash_of, junk_key, row_hash, value_hash};
 use crate::layout::Role;
 use crate::merge::{Collector, addresses};
 use crate::session::query;
 use crate::stage::{Arrival, Staged};
 use crate::target::TargetRows;
-use crate::upsert::{Derived, Net, Upsert};
+use crate::upsert::{Derived, Net, Upsert, guard_close};
 
 /// What a fact's merge works with; `session` holds the rows as `staged`, foreign keys included.
 pub(crate) struct FactMerge<'a> {
@@ -110,19 +116,79 @@ impl FactMerge<'_> {
         self.new_rows(&format!("(SELECT * FROM staged WHERE {OP} = 1) s{new_only}"))
     }
 
-    /// The partitions that the batch speaks of hold its rows and nothing else (semantics 8.1).
+    /// The partitions that the batch speaks of hold its rows and nothing else (semantics 8.1). Those that hold the
+    /// same rows already are left alone.
     async fn replace_partitions(&self, collector: &mut Collector) -> Result<(), EngineError> {
         self.target.register_all("target").await?;
+        self.session.register_udf(row_hash());
+        let columns = listed("", &self.fact.partition_by);
+        let content = |rows: &str, condition: &str| {
+            let hash = hash_of("", &self.output);
+            format!(
+                "SELECT {columns}, count(*) AS __k_rows, bit_xor({hash}) AS __k_xor, sum({hash} % 1000003) AS __k_sum \
+                 FROM {rows} WHERE {condition} GROUP BY {columns}"
+            )
+        };
+        let mut compared = self.fact.partition_by.clone();
+        compared.extend(["__k_rows", "__k_xor", "__k_sum"].map(str::to_owned));
+        let replaced = format!(
+            "SELECT s.* FROM (SELECT DISTINCT {columns} FROM staged) s LEFT ANTI JOIN (SELECT {} FROM ({}) a JOIN ({}) b ON {}) e ON {}",
+            listed("a", &self.fact.partition_by),
+            content("staged", &format!("{OP} = 1")),
+            content("target", "true"),
+            equal_keys("a", "b", &compared),
+            equal_keys("s", "e", &self.fact.partition_by)
+        );
+        let replaced = query(self.session, &replaced).await?.collect().await?;
+        let schema = replaced.first().map(RecordBatch::schema);
+        let replaced = MemTable::try_new(schema.unwrap_or_else(|| self.partition_schema()), vec![replaced])?;
+        self.session.register_table("__k_replaced", Arc::new(replaced))?;
         if self.has_rows {
             let same = equal_keys("t", "s", &self.fact.partition_by);
-            let replaced = format!(
-                "SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM (SELECT DISTINCT {} FROM staged) s JOIN target t ON {same}",
-                listed("", &self.fact.partition_by)
-            );
-            collector.remove(addresses(query(self.session, &replaced).await?).await?);
+            let replaced =
+                format!("SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM __k_replaced s JOIN target t ON {same}");
+            let mut gone = addresses(query(self.session, &replaced).await?).await?;
+            if self.staged.closes_missing {
+                self.add_missing_partitions(&mut gone).await?;
+            }
+            collector.remove(gone);
         }
-        let rows = self.new_rows(&format!("(SELECT * FROM staged WHERE {OP} = 1) s"));
+        let rows = self.new_rows(&format!(
+            "__k_replaced p RIGHT SEMI JOIN (SELECT * FROM staged WHERE {OP} = 1) s ON {}",
+            equal_keys("p", "s", &self.fact.partition_by)
+        ));
         collector.take(query(self.session, &rows).await?).await
+    }
+
+    /// Adds the rows of partitions that a whole recomputation does not hold.
+    async fn add_missing_partitions(&self, gone: &mut RowRemovals) -> Result<(), EngineError> {
+        let held = format!(
+            "SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM (SELECT DISTINCT {} FROM staged) s JOIN target t ON {}",
+            listed("", &self.fact.partition_by),
+            equal_keys("t", "s", &self.fact.partition_by)
+        );
+        let held = addresses(query(self.session, &held).await?).await?;
+        let mut missing = self.target.live.addresses();
+        let rows = |addresses: &RowRemovals| addresses.values().map(RoaringTreemap::len).sum::<u64>();
+        let open = rows(&missing);
+        for (file, held) in &held {
+            if let Some(rows) = missing.get_mut(file) {
+                *rows -= held;
+            }
+        }
+        if self.staged.arrival == Arrival::Snapshot {
+            guard_close(self.pipeline.missing, rows(&missing), open, "merge key")?;
+        }
+        for (file, rows) in missing {
+            *gone.entry(file).or_default() |= rows;
+        }
+        Ok(())
+    }
+
+    /// The columns of a partition.
+    fn partition_schema(&self) -> SchemaRef {
+        let own = |column: &String| self.staged.layout.schema.field_with_name(column).ok().cloned();
+        Arc::new(Schema::new(self.fact.partition_by.iter().filter_map(own).collect::<Vec<_>>()))
     }
 
     fn upsert(&self) -> Upsert<'_> {

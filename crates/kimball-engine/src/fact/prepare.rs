@@ -99,7 +99,13 @@ impl Preparation<'_> {
         );
         let rule = "several rows have one merge key, which breaks the grain of the fact";
         match self.fact.grain_validation {
-            Severity::Error => refuse_any(self.session, &sql, rule).await.map(|()| Vec::new()),
+            Severity::Error => match refuse_any(self.session, &sql, rule).await {
+                Ok(()) => Ok(Vec::new()),
+                Err(EngineError::DataQuality { rule, keys }) => {
+                    Err(EngineError::RepeatedKey(Box::new(EngineError::DataQuality { rule, keys })))
+                }
+                Err(other) => Err(other),
+            },
             Severity::Warn => {
                 let found = offenders(self.session, &sql).await?;
                 let warning = || format!("{rule}: {}", found.join("; "));

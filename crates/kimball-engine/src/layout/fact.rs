@@ -6,12 +6,29 @@ use kimball_config::{Additivity, Aggregation, Fact, FactPattern, Measure};
 use super::{Computed, Layout, Role};
 use crate::EngineError;
 
+fn milestones(fact: &Fact) -> impl Iterator<Item = &str> {
+    let milestones = match &fact.pattern {
+        FactPattern::AccumulatingSnapshot { milestones } => milestones.as_slice(),
+        FactPattern::Transaction | FactPattern::PeriodicSnapshot => &[],
+    };
+    milestones.iter().map(|milestone| milestone.column.as_str())
+}
+
 impl Layout {
     pub(super) fn take_fact(&mut self, fact: &Fact) -> Result<(), EngineError> {
         self.keys.clone_from(&fact.merge_keys);
         self.take_foreign_keys(fact)?;
         for junk in &fact.junk_dimensions {
             self.require("junk dimension column", &junk.columns)?;
+            if let Some(milestone) =
+                milestones(fact).find(|column| junk.columns.iter().any(|own| own == column))
+            {
+                return Err(EngineError::Config(format!(
+                    "`{milestone}` is a milestone, which is kept when the source loses it: it cannot be a column of \
+                     the junk dimension {}",
+                    junk.table
+                )));
+            }
             self.add(
                 &junk.surrogate_key,
                 Role::JunkKey(junk.columns.clone()),

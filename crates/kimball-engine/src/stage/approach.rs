@@ -8,7 +8,7 @@ use kimball_config::{FactLoading, FactPattern, Pipeline, TableKind};
 
 use super::follow::Followed;
 use super::shape::{self, Fickle};
-use super::{Query, Refresh, StageInput};
+use super::{Images, Query, Refresh, StageInput};
 use crate::EngineError;
 use crate::source::{PinnedSource, Reading};
 
@@ -232,7 +232,11 @@ fn follow(
     let places = keys.iter().map(place).collect::<Option<Vec<_>>>().ok_or(WholeReason::LookedUpKey)?;
     let by_partition = matches!(&input.pipeline.kind,
         TableKind::Fact(fact) if fact.loading == FactLoading::ReplacePartitions);
-    if shape::is_row_wise(&query.written) && input.sources.len() == 1 && !by_partition {
+    if shape::is_row_wise(&query.written)
+        && input.sources.len() == 1
+        && !by_partition
+        && input.images == Images::Each
+    {
         return Ok(Approach::RowWise);
     }
     if let Some(known) = (Followed { changed }).known(&query.normal)?

@@ -95,6 +95,17 @@ pub(crate) struct StageInput<'a> {
     pub(crate) reprocess: bool,
     /// Whether everything is read again.
     pub(crate) refresh: Refresh,
+    /// How changes of a row-wise query are taken.
+    pub(crate) images: Images,
+}
+
+/// How changes of a row-wise query are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Images {
+    /// Each by itself.
+    Each,
+    /// As what has become of the keys that they touch: for changes that contradict each other on the way.
+    Outcome,
 }
 
 /// The query of a pipeline over its sources.

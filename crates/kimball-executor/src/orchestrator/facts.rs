@@ -47,9 +47,10 @@ impl RunContext {
         &self,
         batch: &Batch<'_>,
         staged: &mut StagedBatch,
+        target: Option<&LakeTable>,
     ) -> Result<(BTreeMap<TableName, LakeTable>, u64), PipelineError> {
         let mut dimensions = batch.dimensions.clone();
-        let early = batch.look_up(staged).await?;
+        let early = batch.look_up(staged, target).await?;
         let mut inferred = 0;
         for members in &early {
             let table = self.infer(batch, members).await?;
@@ -59,7 +60,7 @@ impl RunContext {
         if !early.is_empty() {
             // What cannot be inferred now stays unknown.
             let again = Batch { dimensions: &dimensions, ..*batch };
-            again.look_up(staged).await?;
+            again.look_up(staged, target).await?;
         }
         Ok((dimensions, inferred))
     }

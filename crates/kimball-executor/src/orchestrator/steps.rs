@@ -188,7 +188,7 @@ impl RunContext {
                 self.catch_up(batch, target, epoch).await?;
             }
             let mut staged = batch.stage(target.as_ref()).await?;
-            let (dimensions, inferred) = self.look_up(batch, &mut staged).await?;
+            let (dimensions, inferred) = self.look_up(batch, &mut staged, target.as_ref()).await?;
             let batch = &Batch { dimensions: &dimensions, ..*batch };
             let table = match target {
                 Some(table) => table,

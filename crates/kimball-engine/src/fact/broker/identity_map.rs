@@ -120,7 +120,7 @@ impl Broker<'_> {
         );
         let rule = format!("the identity map {map} holds a NULL");
         refuse_any(self.session, &null, &rule).await?;
-        let inverted = format!("SELECT {shown} FROM {table} WHERE __to <= __from");
+        let inverted = format!("SELECT {shown} FROM {table} WHERE __to < __from");
         let rule = format!("the identity map {map} holds an interval that ends before it begins");
         refuse_any(self.session, &inverted, &rule).await?;
         let overlapping = format!(
