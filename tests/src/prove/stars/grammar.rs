@@ -88,7 +88,7 @@ impl Grammar<'_> {
 
     /// A source, or a query in parentheses or as a common table expression.
     fn item(&mut self, depth: usize, name: &str) -> (String, Vec<Column>, Vec<Column>) {
-        if depth < 2 && self.dice.chance(25) {
+        if depth < 2 && self.dice.chance(20) {
             let relation = self.relation(depth + 1);
             let text = if self.dice.chance(40) {
                 let common = format!("q{}", self.common.len());

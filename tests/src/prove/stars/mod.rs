@@ -22,9 +22,9 @@ use crate::error::{Result, TestkitError};
 use crate::prove::{Proof, Refuted};
 
 /// Queries over the sources of one round.
-const QUERIES: usize = 25;
+const QUERIES: usize = 20;
 /// Worlds that the sources of a round hold.
-const WORLDS: i64 = 4;
+const WORLDS: i64 = 15;
 /// Batches behind the first.
 const BATCHES: usize = 3;
 
