@@ -218,18 +218,20 @@ impl Query {
 
 /// The first row that one list has and the other has not, and all such rows as text; both lists are sorted.
 fn differing(what: &str, expected: &[Row], found: &[Row]) -> Option<(Row, String)> {
+    if expected == found {
+        return None;
+    }
     let only = |rows: &[Row], others: &[Row]| {
-        let mut others = others.to_vec();
-        let mut left = Vec::new();
-        for row in rows {
-            match others.iter().position(|other| other == row) {
-                Some(place) => {
-                    others.swap_remove(place);
-                }
-                None => left.push(row.clone()),
+        let mut count: BTreeMap<&Row, usize> = BTreeMap::new();
+        others.iter().for_each(|row| *count.entry(row).or_default() += 1);
+        let is_extra = |row: &&Row| match count.get_mut(row) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                false
             }
-        }
-        left
+            _ => true,
+        };
+        rows.iter().filter(is_extra).cloned().collect::<Vec<Row>>()
     };
     let (missing, extra) = (only(expected, found), only(found, expected));
     let first = missing.first().or(extra.first())?.clone();
