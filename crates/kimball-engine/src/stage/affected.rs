@@ -14,7 +14,8 @@ use datafusion::prelude::{DataFrame, SessionContext};
 
 use super::follow::Followed;
 use super::narrow::{Wanted, narrowed};
-use super::touch::{Touch, scan_of};
+use super::row_plans::scan_of;
+use super::touch::Touch;
 use super::{Numbering, Spool, Step, numbered};
 use crate::EngineError;
 use crate::columns::{OP, TIME, VERSION, equal_keys, listed, quoted};
@@ -25,11 +26,10 @@ impl Step<'_> {
     /// One row, or one delete, for each key that changes can affect.
     pub(super) async fn affected(&self) -> Result<Spool, EngineError> {
         let session = self.input.runtime.session(self.input.clock);
-        self.binder.bind_all(&session, &vec![Arc::default(); self.counts.len()]).await?;
-        let plan = self.binder.normal_plan(&session).await?;
-        match self.touched_keys(&session, &plan).await? {
-            Some(keys) if keys.rows() > 0 => self.recomputed(&session, &plan, &keys).await,
-            _ => self.nothing().await,
+        let plan = self.query.normal()?;
+        match self.touched_keys(&session, plan).await? {
+            Some(keys) if keys.rows() > 0 => self.recomputed(&session, plan, &keys).await,
+            _ => self.nothing(),
         }
     }
 
@@ -137,12 +137,10 @@ impl Step<'_> {
     }
 
     /// No rows, with the columns that staged rows have.
-    pub(super) async fn nothing(&self) -> Result<Spool, EngineError> {
-        let session = self.input.runtime.session(self.input.clock);
-        self.binder.bind_all(&session, &vec![Arc::default(); self.counts.len()]).await?;
-        let plan = self.binder.plan(&session).await?;
-        let frame = super::with_change(self.conform(DataFrame::new(session.state(), plan))?, 0, 0)?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
+    pub(super) fn nothing(&self) -> Result<Spool, EngineError> {
+        let plan = self.query.written.clone();
+        let frame = self.conform(DataFrame::new(self.query.session.state(), plan))?;
+        let schema = Arc::new(super::with_change(frame, 0, 0)?.schema().as_arrow().clone());
         Ok(Spool::empty(&schema, Numbering::Numbered))
     }
 }

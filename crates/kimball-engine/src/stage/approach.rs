@@ -197,10 +197,7 @@ pub(super) fn decide(input: &StageInput<'_>, query: &Query) -> Result<Approach, 
     if feeds().any(|(_, reading)| *reading == Reading::Whole) {
         return Ok(Approach::WholeDiff(WholeReason::NewFeed));
     }
-    Ok(match follow(input, query, &changed(input)?) {
-        Ok(approach) => approach,
-        Err(reason) => Approach::WholeDiff(reason),
-    })
+    Ok(follow(input, query, &changed(input)?)?.unwrap_or_else(Approach::WholeDiff))
 }
 
 /// The sources whose changes a batch reads.
@@ -214,41 +211,41 @@ pub(super) fn changed(input: &StageInput<'_>) -> Result<BTreeSet<String>, Engine
     Ok(changed)
 }
 
-/// How changes are followed through the query.
+/// How changes are followed through the query, or why they are not.
 fn follow(
     input: &StageInput<'_>,
     query: &Query,
     changed: &BTreeSet<String>,
-) -> Result<Approach, WholeReason> {
-    let keys = followed_keys(input.pipeline);
+) -> Result<Result<Approach, WholeReason>, EngineError> {
     let is_fact = matches!(input.pipeline.kind, TableKind::Fact(_));
     match shape::fickle(&query.written) {
-        Some(Fickle::Volatile) => return Err(WholeReason::Volatile),
+        Some(Fickle::Volatile) => return Ok(Err(WholeReason::Volatile)),
         // A dimension tells of a member what held when the member changed (semantics 4.11).
-        Some(Fickle::Clock) if is_fact => return Err(WholeReason::Clock),
+        Some(Fickle::Clock) if is_fact => return Ok(Err(WholeReason::Clock)),
         _ => {}
     }
-    let place = |key: &String| query.normal.schema().fields().iter().position(|field| field.name() == key);
-    let places = keys.iter().map(place).collect::<Option<Vec<_>>>().ok_or(WholeReason::LookedUpKey)?;
+    let fields = query.written.schema().fields();
+    let place = |key: &String| fields.iter().position(|field| field.name() == key);
+    let places = followed_keys(input.pipeline).iter().map(place).collect::<Option<Vec<_>>>();
+    let Some(places) = places else { return Ok(Err(WholeReason::LookedUpKey)) };
     let by_partition = matches!(&input.pipeline.kind,
         TableKind::Fact(fact) if fact.loading == FactLoading::ReplacePartitions);
-    if shape::is_row_wise(&query.written)
-        && input.sources.len() == 1
-        && !by_partition
-        && input.images == Images::Each
-    {
-        return Ok(Approach::RowWise);
+    if query.is_row_wise() && input.sources.len() == 1 && !by_partition && input.images == Images::Each {
+        return Ok(Ok(Approach::RowWise));
     }
-    if let Some(known) = (Followed { changed }).known(&query.normal)?
-        && places.iter().any(|place| !known.get(*place).copied().unwrap_or_default())
-    {
-        return Err(WholeReason::ComputedKey);
+    let plan = query.normal()?;
+    match (Followed { changed }).known(plan) {
+        Err(reason) => return Ok(Err(reason)),
+        Ok(Some(known)) if places.iter().any(|place| known.get(*place) != Some(&true)) => {
+            return Ok(Err(WholeReason::ComputedKey));
+        }
+        Ok(_) => {}
     }
-    Ok(Approach::AffectedKeys(match has_groups(&query.normal) {
+    Ok(Ok(Approach::AffectedKeys(match has_groups(plan) {
         _ if by_partition => Affected::Partitions,
         true => Affected::Groups,
         false => Affected::Keys,
-    }))
+    })))
 }
 
 fn has_groups(plan: &LogicalPlan) -> bool {

@@ -1,7 +1,7 @@
 //! Sources as tables of a query session: whole, or as what changed in them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
@@ -72,18 +72,12 @@ impl<'a> Binder<'a> {
         self.transformation.plan(session).await
     }
 
-    /// The query over the tables that `session` holds, in the form in which changes are followed.
-    pub(super) async fn normal_plan(&self, session: &SessionContext) -> Result<LogicalPlan, EngineError> {
-        super::shape::normal(session, self.plan(session).await?)
-            .map_err(|source| EngineError::Sql { source: Box::new(source) })
-    }
-
-    /// The query over all sources, not to be run.
+    /// The query over all sources, read uncounted.
     pub(super) async fn query(&self) -> Result<Query, EngineError> {
         let session = self.runtime.session(self.clock);
         self.bind_all(&session, &vec![Arc::default(); self.sources.len()]).await?;
-        let (written, normal) = (self.plan(&session).await?, self.normal_plan(&session).await?);
-        Ok(Query { written, normal })
+        let written = self.plan(&session).await?;
+        Ok(Query { session, written, normal: OnceLock::new() })
     }
 
     /// Makes every source, whole, a table of `session`; what is read of it is added to its count.

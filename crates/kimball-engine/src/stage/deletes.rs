@@ -2,8 +2,6 @@
 //! have one merge key over time, another of them may hold the key now, though its change came first: an upserted
 //! fact asks the source before it believes such a delete (semantics 8.2).
 
-use std::sync::Arc;
-
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use kimball_config::TableKind;
 
@@ -20,9 +18,8 @@ impl Step<'_> {
             return Ok(changes);
         }
         let session = self.input.runtime.session(self.input.clock);
-        self.binder.bind_all(&session, &[Arc::default()]).await?;
-        let plan = self.binder.normal_plan(&session).await?;
-        if self.holds_primary_key(&plan, &source.source.primary_keys) {
+        let plan = self.query.normal()?;
+        if self.holds_primary_key(plan, &source.source.primary_keys) {
             return Ok(changes);
         }
         changes.register(&session, "__k_changes").await?;
@@ -36,7 +33,7 @@ impl Step<'_> {
         if deleted.rows() == 0 {
             return Ok(changes);
         }
-        let found = self.recomputed(&session, &plan, &deleted).await?;
+        let found = self.recomputed(&session, plan, &deleted).await?;
         found.register(&session, "__k_found").await?;
         let output: Vec<String> = self.layout.output.iter().map(|field| field.name().clone()).collect();
         let output = listed("", &output);

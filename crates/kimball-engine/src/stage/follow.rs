@@ -178,3 +178,6 @@ pub(super) fn tells(expr: &Expr, schema: &DFSchema, known: &[bool]) -> bool {
 pub(super) fn place_of(column: &Column, schema: &DFSchema) -> Option<usize> {
     schema.maybe_index_of_column(column)
 }
+
+#[cfg(test)]
+mod tests;

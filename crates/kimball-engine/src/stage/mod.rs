@@ -9,15 +9,17 @@ mod bind;
 mod counted;
 mod deletes;
 mod follow;
+mod meeting;
 mod narrow;
+mod row_plans;
 mod rowwise;
 mod shape;
 mod spool;
 mod sql;
 mod touch;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::Schema;
 use chrono::{DateTime, Utc};
@@ -108,13 +110,12 @@ pub(crate) enum Images {
     Outcome,
 }
 
-/// The query of a pipeline over its sources.
-#[derive(Debug)]
+/// The query of a pipeline over its whole sources.
 pub(crate) struct Query {
+    session: SessionContext,
     /// As it is written.
     written: LogicalPlan,
-    /// In the form in which changes are followed.
-    normal: LogicalPlan,
+    normal: OnceLock<LogicalPlan>,
 }
 
 /// How a batch of this pipeline would get its rows.
@@ -147,13 +148,13 @@ pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> 
     tracing::debug!(table = %input.pipeline.table, %approach, "staging");
     let counts: Vec<Arc<AtomicU64>> = input.sources.iter().map(|_| Arc::default()).collect();
     let keys = followed_keys(input.pipeline);
-    let step = Step { input, binder: &binder, layout: &layout, keys, counts: &counts };
+    let step = Step { input, binder: &binder, layout: &layout, keys, query: &query, counts: &counts };
     let (rows, arrival) = match approach {
         Approach::Snapshot | Approach::Reconcile | Approach::Refresh => {
             (step.whole(Moment::Clock).await?, Arrival::Snapshot)
         }
-        Approach::Nothing => (step.nothing().await?, Arrival::Changes),
-        Approach::FirstLoad => (step.first_load(&query).await?, Arrival::Changes),
+        Approach::Nothing => (step.nothing()?, Arrival::Changes),
+        Approach::FirstLoad => (step.first_load().await?, Arrival::Changes),
         Approach::RowWise => (step.row_wise_with_deletes_confirmed().await?, Arrival::Changes),
         Approach::WholeDiff(_) => (step.whole(Moment::LastCommit).await?, Arrival::RecomputedWhole),
         Approach::AffectedKeys(_) => (step.affected().await?, Arrival::Recomputed),
@@ -190,6 +191,7 @@ struct Step<'a> {
     layout: &'a Layout,
     /// The columns whose values say what is recomputed.
     keys: &'a [String],
+    query: &'a Query,
     counts: &'a [Arc<AtomicU64>],
 }
 
@@ -200,6 +202,16 @@ impl Query {
 
     fn is_row_wise(&self) -> bool {
         shape::is_row_wise(&self.written)
+    }
+
+    /// In the form in which changes are followed.
+    fn normal(&self) -> Result<&LogicalPlan, EngineError> {
+        if let Some(normal) = self.normal.get() {
+            return Ok(normal);
+        }
+        let normal = shape::normal(&self.session, self.written.clone())
+            .map_err(|source| EngineError::Sql { source: Box::new(source) })?;
+        Ok(self.normal.get_or_init(|| normal))
     }
 }
 
@@ -222,8 +234,8 @@ impl Step<'_> {
     }
 
     /// The first rows of feeds: inserts at the pinned version (semantics 4.10).
-    async fn first_load(&self, query: &Query) -> Result<Spool, EngineError> {
-        match (query.is_row_wise(), self.input.sources) {
+    async fn first_load(&self) -> Result<Spool, EngineError> {
+        match (self.query.is_row_wise(), self.input.sources) {
             (true, [_]) => self.row_wise().await,
             _ => self.whole(Moment::LastCommit).await,
         }
