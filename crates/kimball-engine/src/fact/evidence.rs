@@ -184,8 +184,37 @@ impl FactMerge<'_> {
             keys.join(" UNION ALL ")
         );
         let resolved = query(self.session, &sql).await?.collect().await?;
+        let resolved = self.with_stored_keys(resolved).await?;
         collector.change().evidence.resolved.extend(resolved);
         Ok(())
+    }
+
+    /// Rows that wait no more, with the keys that their rows in the table have where this batch does not know them: a
+    /// process that gave them has died before it could say so.
+    async fn with_stored_keys(&self, resolved: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, EngineError> {
+        register_batches(self.session, "__k_resolved", &resolved)?;
+        let unknown = "SELECT count(*) FROM __k_resolved WHERE assigned_key IS NULL";
+        if !self.has_rows || resolved.is_empty() || number(self.session, unknown).await? == 0 {
+            return Ok(resolved);
+        }
+        self.target.register_all("target").await?;
+        let lookups = self.fact.foreign_keys.iter().filter(|key| key.lookup.as_ref().is_some_and(waits));
+        let stored: Vec<String> = lookups
+            .map(|key| {
+                format!(
+                    "SELECT {} AS relationship, {} AS fact_grain_hash, {} AS stored_key FROM target t",
+                    literal(&key.column),
+                    self.grain("t"),
+                    qualified("t", &key.column)
+                )
+            })
+            .collect();
+        let sql = format!(
+            "SELECT r.relationship, r.fact_grain_hash, coalesce(r.assigned_key, t.stored_key) AS assigned_key \
+             FROM __k_resolved r LEFT JOIN ({}) t ON r.relationship = t.relationship AND r.fact_grain_hash = t.fact_grain_hash",
+            stored.join(" UNION ALL ")
+        );
+        Ok(query(self.session, &sql).await?.collect().await?)
     }
 }
 

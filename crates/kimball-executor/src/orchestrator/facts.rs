@@ -15,7 +15,7 @@ use kimball_lake::{Commit, CommitOutcome, LakeTable, NewTable, TableId};
 use kimball_retry::FaultKind;
 
 use super::companions::contended;
-use super::settle::batch_metadata;
+use super::settle::effect_metadata;
 use super::{Prepared, RunContext, table_id, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
@@ -119,7 +119,7 @@ impl RunContext {
                 removals: change.removals,
                 transactions: sequence.into_iter().collect(),
                 lease: Some(lease.epoch()),
-                user_metadata: batch_metadata(batch.batch_id),
+                user_metadata: effect_metadata(batch.batch_id),
                 alteration: None,
             };
             if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {
@@ -207,6 +207,17 @@ impl RunContext {
         }
     }
 
+    /// Whether rows of the batch's fact are recorded to wait: a process that died may have given them their keys.
+    pub(super) async fn has_open_keys(&self, batch: &Batch<'_>) -> Result<bool, PipelineError> {
+        if fact_of(batch.pipeline).is_none() {
+            return Ok(false);
+        }
+        match self.warehouse.open(&self.unresolved).await? {
+            Some(unresolved) => Ok(batch.has_open_keys(&unresolved).await?),
+            None => Ok(false),
+        }
+    }
+
     /// The versions of the dimensions that a batch has looked into, for its commit.
     pub(super) fn seen(&self, batch: &Batch<'_>) -> Vec<(String, i64)> {
         let Some(fact) = fact_of(batch.pipeline) else { return Vec::new() };
@@ -236,7 +247,7 @@ impl RunContext {
             let commit = Commit {
                 files: merged.files,
                 removals: merged.removals,
-                user_metadata: batch_metadata(batch.batch_id),
+                user_metadata: effect_metadata(batch.batch_id),
                 ..Commit::default()
             };
             if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {

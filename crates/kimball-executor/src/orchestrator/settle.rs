@@ -24,6 +24,11 @@ pub(super) fn batch_metadata(batch_id: &str) -> String {
     serde_json::json!({ "batch_id": batch_id }).to_string()
 }
 
+/// What `userMetadata` of a commit says that adds what another table's batch needs: it is no batch of its own table.
+pub(super) fn effect_metadata(batch_id: &str) -> String {
+    serde_json::json!({ "effect_of_batch_id": batch_id }).to_string()
+}
+
 impl RunContext {
     /// Whether a dead process may have left a batch of this pipeline open.
     pub(super) async fn is_unsettled(&self, pipeline: &Pipeline) -> Result<bool, PipelineError> {

@@ -13,7 +13,7 @@
 //! 7. One commit makes rows, removals, watermarks and lease epoch visible. This is the batch.
 //! 8. The history table of type 4 is committed, whose rows hold keys of the dimension. Both logs count the
 //!    batches; if this is lost, the counts differ, and the next run first brings the history to where the dimension is.
-//!    Rows that wait no more are marked; if this is lost, the next batch of the fact finds them.
+//!    Rows that wait no more are marked; if this is lost, the next run finds them by the dead batch.
 //! 9. The control rows are ended. If this is lost, the next run finds the commit in the log.
 //! 10. The lease is given back.
 
@@ -126,13 +126,15 @@ impl RunContext {
         epoch: i64,
         inherited: bool,
     ) -> Result<PipelineLoad, PipelineError> {
-        if inherited || self.is_marked_open(pipeline) {
+        let is_settled = inherited || self.is_marked_open(pipeline);
+        if is_settled {
             self.settle(pipeline, epoch).await?;
         }
         let prepared = self.prepare(pipeline).await?;
         let batch_id = clock::new_batch_id();
         let batch = self.batch(pipeline, &prepared, &batch_id);
-        if self.is_up_to_date(pipeline, &prepared, &batch).await? {
+        let is_unmarked = is_settled && self.has_open_keys(&batch).await?;
+        if !is_unmarked && self.is_up_to_date(pipeline, &prepared, &batch).await? {
             return Ok(up_to_date(&prepared));
         }
         let running = self.begin(pipeline, &prepared, &batch_id).await?;
