@@ -222,9 +222,9 @@ fn differing(what: &str, expected: &[Row], found: &[Row]) -> Option<(Row, String
         return None;
     }
     let only = |rows: &[Row], others: &[Row]| {
-        let mut count: BTreeMap<&Row, usize> = BTreeMap::new();
-        others.iter().for_each(|row| *count.entry(row).or_default() += 1);
-        let is_extra = |row: &&Row| match count.get_mut(row) {
+        let mut count: BTreeMap<Row, usize> = BTreeMap::new();
+        others.iter().for_each(|row| *count.entry(row.clone()).or_default() += 1);
+        let is_extra = |row: &&Row| match count.get_mut(*row) {
             Some(left) if *left > 0 => {
                 *left -= 1;
                 false
