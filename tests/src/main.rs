@@ -8,11 +8,11 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use kimball_tests::demo::{self, DemoOptions};
-use kimball_tests::prove::{Proof, prove};
+use kimball_tests::prove::{self, Proof, Refuted, broker};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
 const USAGE: &str =
-    "usage: kimball-testkit scenarios [--keep] PATH...\n       kimball-testkit prove [CASES [SEED]]";
+    "usage: kimball-testkit scenarios [--keep] PATH...\n       kimball-testkit prove [broker] [CASES [SEED]]";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -29,7 +29,10 @@ fn main() -> ExitCode {
             None => usage(),
         },
         Some((verb, arguments)) if verb == "demo" => demo(arguments),
-        Some((verb, arguments)) if verb == "prove" => prove_histories(arguments),
+        Some((verb, rest)) if verb == "prove" => match rest.split_first() {
+            Some((kind, arguments)) if kind == "broker" => proven(arguments, 5_000, broker::prove),
+            _ => proven(rest, 100_000, prove::prove),
+        },
         _ => usage(),
     }
 }
@@ -69,13 +72,17 @@ fn demo(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// `prove [CASES [SEED]]`: 100,000 cases and a seed from the clock by default.
-fn prove_histories(arguments: &[String]) -> ExitCode {
+/// `[CASES [SEED]]`: `all` of them and a seed from the clock by default.
+fn proven(
+    arguments: &[String],
+    all: u64,
+    prove: impl Fn(&Proof, fn(&str)) -> kimball_tests::error::Result<Option<Refuted>>,
+) -> ExitCode {
     let number =
         |place: usize| arguments.get(place).map(|text| text.replace('_', "").parse::<u64>()).transpose();
     let (Ok(cases), Ok(seed), true) = (number(0), number(1), arguments.len() <= 2) else { return usage() };
     let proof = Proof {
-        cases: cases.map_or(100_000, |cases| usize::try_from(cases).unwrap_or(usize::MAX)),
+        cases: usize::try_from(cases.unwrap_or(all)).unwrap_or(usize::MAX),
         seed: seed.unwrap_or_else(clock_seed),
         failures: PathBuf::from("target").join("prove"),
     };
@@ -86,7 +93,7 @@ fn prove_histories(arguments: &[String]) -> ExitCode {
             println!("✗ {}", refuted.difference);
             match refuted.scenario {
                 Some(scenario) => println!("the smallest case that shows it: {}", scenario.display()),
-                None => println!("the member alone does not show it: run again with the seed"),
+                None => println!("what is concerned does not show it alone: run again with the seed"),
             }
             ExitCode::FAILURE
         }

@@ -8,6 +8,7 @@ mod crash;
 mod guide;
 mod histories;
 mod interop;
+mod keys;
 mod lake;
 mod leases;
 mod project;

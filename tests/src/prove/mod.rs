@@ -5,6 +5,7 @@
 //! read that source, each in batches of its own; after every batch all rows of a dimension are compared with
 //! the algebra's. A case that fails is cut down and written as a scenario file.
 
+pub mod broker;
 mod cases;
 mod dimension;
 mod scenario_text;
