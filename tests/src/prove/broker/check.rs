@@ -21,8 +21,18 @@ use crate::source_table::{ChangeFeed, SourceTable, TableLayout};
 pub(super) struct Difference {
     pub(super) batch: usize,
     pub(super) told: String,
-    pub(super) identities: BTreeSet<(Dimension, Vec<String>)>,
-    pub(super) events: BTreeSet<i64>,
+    /// The member, where it is one of a dimension that differs.
+    pub(super) member: Option<(Dimension, Vec<String>)>,
+    /// The row, where it is one of a fact.
+    pub(super) row: Option<RowPlace>,
+}
+
+/// A row of a fact, and the foreign key in it that differs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowPlace {
+    pub(super) fact: u64,
+    pub(super) key: Option<u64>,
+    pub(super) event: i64,
 }
 
 /// What the tables should hold.
@@ -44,7 +54,7 @@ pub(super) fn check(runtime: &Runtime, round: &Round) -> Result<Option<Refutatio
     for batch in 0..BATCHES {
         checked.write_batch(batch)?;
         if let Some(told) = checked.run(batch)? {
-            let difference = Difference::of(batch, told, &BTreeSet::new());
+            let difference = Difference { batch, told, member: None, row: None };
             return Ok(Some((difference, expected)));
         }
         if let Some(difference) = runtime.block_on(checked.compare(batch, &mut expected))? {
@@ -130,10 +140,9 @@ impl Checked<'_> {
             let rows = members(&self.warehouse, dimension).await?;
             let before = expected.dimensions.insert(dimension, Vec::new()).unwrap_or_default();
             if let Some((identity, told)) = breach(dimension, &before, &rows, &self.round.members, batch) {
-                let identities = BTreeSet::from([(dimension, identity.clone())]);
                 let told =
                     format!("{} {identity:?}: {told}\n{}", dimension.table(), listed(&rows, &identity));
-                return Ok(Some(Difference::of(batch, told, &identities)));
+                return Ok(Some(Difference { batch, told, member: Some((dimension, identity)), row: None }));
             }
             expected.dimensions.insert(dimension, without_inferred(&before, &rows));
             found.insert(dimension, rows);
@@ -154,7 +163,7 @@ impl Checked<'_> {
                     listed(rows, &identity),
                     listed(found, &identity)
                 );
-                return Ok(Some(Difference::of(batch, told, &BTreeSet::from([(*dimension, identity)]))));
+                return Ok(Some(Difference { batch, told, member: Some((*dimension, identity)), row: None }));
             }
         }
         for fact in &self.round.facts {
@@ -165,25 +174,13 @@ impl Checked<'_> {
                 }
             }
             let loaded = fact_rows(&self.warehouse, fact).await?;
-            if let Some((event, told)) = different_row(fact, rows, &loaded) {
-                let told = format!("{}, row {event}: {told}", fact.table());
-                return Ok(Some(Difference {
-                    events: BTreeSet::from([event]),
-                    ..Difference::of(batch, told, &BTreeSet::new())
-                }));
+            if let Some((row, told)) = different_row(fact, rows, &loaded) {
+                return Ok(Some(Difference { batch, told, member: None, row: Some(row) }));
             }
         }
         let open = open_keys(&self.warehouse).await?;
-        Ok(different_evidence(&self.round.facts, &expected.facts, &open).map(|(event, told)| Difference {
-            events: BTreeSet::from([event]),
-            ..Difference::of(batch, told, &BTreeSet::new())
-        }))
-    }
-}
-
-impl Difference {
-    fn of(batch: usize, told: String, identities: &BTreeSet<(Dimension, Vec<String>)>) -> Self {
-        Self { batch, told, identities: identities.clone(), events: BTreeSet::new() }
+        let different = different_evidence(&self.round.facts, &expected.facts, &open);
+        Ok(different.map(|(row, told)| Difference { batch, told, member: None, row: Some(row) }))
     }
 }
 
@@ -222,13 +219,27 @@ fn adopt_keys(
     left.into_keys().next().map(|(identity, ..)| identity)
 }
 
-fn different_row(fact: &Fact, rows: &FactRows, loaded: &BTreeMap<i64, LoadedRow>) -> Option<(i64, String)> {
-    let spoken = |event: &i64| rows.contains_key(event) || loaded.contains_key(event);
-    let events: BTreeSet<i64> = rows.keys().chain(loaded.keys()).copied().filter(spoken).collect();
+fn different_row(
+    fact: &Fact,
+    rows: &FactRows,
+    loaded: &BTreeMap<i64, LoadedRow>,
+) -> Option<(RowPlace, String)> {
+    let events: BTreeSet<i64> = rows.keys().chain(loaded.keys()).copied().collect();
     events.into_iter().find_map(|event| {
         let expected = rows.get(&event).map(|row| loaded_row(fact, row));
         let found = loaded.get(&event).cloned();
-        (expected != found).then(|| (event, format!("\n  expected {expected:?}\n  found    {found:?}")))
+        if expected == found {
+            return None;
+        }
+        let key = match (&expected, &found) {
+            (Some(expected), Some(found)) => {
+                let mut keys = fact.keys.iter().zip(expected.keys.iter().zip(&found.keys));
+                keys.find(|(_, (expected, found))| expected != found).map(|(key, _)| key.number)
+            }
+            _ => None,
+        };
+        let told = format!("{}, row {event}\n  expected {expected:?}\n  found    {found:?}", fact.table());
+        Some((RowPlace { fact: fact.number, key, event }, told))
     })
 }
 
@@ -247,24 +258,24 @@ fn different_evidence(
     facts: &[Fact],
     rows: &BTreeMap<u64, FactRows>,
     open: &BTreeSet<(String, String, String)>,
-) -> Option<(i64, String)> {
-    let mut waiting = BTreeMap::new();
+) -> Option<(RowPlace, String)> {
     for fact in facts {
         for (event, row) in rows.get(&fact.number).into_iter().flatten() {
             for (key, found) in fact.keys.iter().zip(&row.keys) {
                 let record = (fact.table(), key.column(), format!("{{\"event_id\":{event}}}"));
                 let waits = !row.is_deleted && found.key == NOT_YET_AVAILABLE;
-                waiting.insert(record, (*event, waits));
+                if open.contains(&record) != waits {
+                    let told = format!("{record:?}: recorded to wait is {}", !waits);
+                    let place = RowPlace { fact: fact.number, key: Some(key.number), event: *event };
+                    return Some((place, told));
+                }
             }
         }
     }
-    waiting.into_iter().find_map(|(record, (event, waits))| {
-        (open.contains(&record) != waits)
-            .then(|| (event, format!("{record:?}: recorded to wait is {}", !waits)))
-    })
+    None
 }
 
-fn listed(rows: &[MemberRow], identity: &[String]) -> String {
+pub(super) fn listed(rows: &[MemberRow], identity: &[String]) -> String {
     let mut own: Vec<&MemberRow> = rows.iter().filter(|row| row.identity == identity).collect();
     own.sort_by_key(|row| (row.from, row.to));
     let line = |row: &&MemberRow| {

@@ -20,6 +20,7 @@ mod tables;
 
 use tokio::runtime::Runtime;
 
+use self::round::Horizon;
 use super::{Proof, Refuted};
 use crate::error::{Result, TestkitError};
 
@@ -36,10 +37,12 @@ pub fn prove(proof: &Proof, told: impl Fn(&str)) -> Result<Option<Refuted>> {
     while left > 0 {
         let packed = left.min(PACKED);
         let seed = proof.seed.wrapping_add(number);
-        let round = round::draw(packed, seed);
-        if let Some((difference, _)) = check::check(&runtime, &round)? {
-            told(&format!("seed {seed}: {}", difference.told));
-            return report::report(&runtime, round, difference, proof).map(Some);
+        // Every fourth round is one of announcements.
+        let horizon = if number % 4 == 3 { Horizon::Future } else { Horizon::Past };
+        let round = round::draw(packed, seed, horizon);
+        if let Some(refuted) = check::check(&runtime, &round)? {
+            told(&format!("seed {seed}: {}\n{}", refuted.0.told, report::story(&round, &refuted)));
+            return report::report(&runtime, round, refuted.0, proof).map(Some);
         }
         left -= packed;
         number += 1;

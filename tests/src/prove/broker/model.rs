@@ -168,7 +168,8 @@ fn as_of<'d>(rows: &'d [MemberRow], identity: &[String], at: i64) -> Option<&'d 
     rows.iter().find(|row| row.identity == identity && row.from <= at && at < row.to)
 }
 
-/// The current row of a member; of one that is gone the last row that was ever true.
+/// The current row of a member; of one that is gone the last row that a delete ended, if possible one that was ever
+/// true.
 fn present<'d>(rows: &'d [MemberRow], identity: &[String]) -> Option<&'d MemberRow> {
     let mut last: Option<&MemberRow> = None;
     for row in rows.iter().filter(|row| row.identity == identity) {
@@ -176,7 +177,7 @@ fn present<'d>(rows: &'d [MemberRow], identity: &[String]) -> Option<&'d MemberR
             return Some(row);
         }
         let order = |row: &MemberRow| (row.from < row.to, row.to, row.from);
-        if last.is_none_or(|last| order(last) < order(row)) {
+        if row.is_deleted && last.is_none_or(|last| order(last) < order(row)) {
             last = Some(row);
         }
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use kimball_engine::history::What;
 use tokio::runtime::Runtime;
 
-use super::check::{Difference, Refutation, check};
+use super::check::{Difference, Refutation, check, listed};
 use super::laws::identity_of;
-use super::round::{DIMENSIONS, EventRow, ForeignKey, MemberChange, Round, Said};
+use super::round::{DIMENSIONS, EventRow, ForeignKey, MemberChange, Round, Said, text};
 use super::scenario::scenario;
 use crate::error::{Result, TestkitError};
 use crate::prove::{Proof, Refuted};
@@ -37,14 +37,15 @@ struct Reduction<'a> {
 impl Reduction<'_> {
     /// A small round that differs; `None` when the rows concerned do not differ by themselves.
     fn reduce(&self, round: Round, difference: &Difference) -> Result<Option<(Round, Refutation)>> {
-        let concerned = concerned(&round, difference);
-        let (mut round, mut refuted) = match check(self.runtime, &concerned)? {
-            Some(refuted) => (concerned, refuted),
-            None => match check(self.runtime, &round)? {
-                Some(refuted) => (round, refuted),
-                None => return Ok(None),
-            },
-        };
+        let tried = [Facts::Key, Facts::Fact, Facts::All].map(|facts| concerned(&round, difference, facts));
+        let mut found = None;
+        for smaller in tried.into_iter().flatten().chain([round]) {
+            if let Some(refuted) = check(self.runtime, &smaller)? {
+                found = Some((smaller, refuted));
+                break;
+            }
+        }
+        let Some((mut round, mut refuted)) = found else { return Ok(None) };
         loop {
             let before = size(&round);
             for part in [facts, keys, rows, said, members, changes, settings] {
@@ -63,24 +64,35 @@ impl Reduction<'_> {
     }
 }
 
-/// The members and rows that a difference speaks of.
-fn concerned(round: &Round, difference: &Difference) -> Round {
-    let mut identities = difference.identities.clone();
-    for row in round.rows.iter().filter(|row| difference.events.contains(&row.event)) {
-        identities.extend(spoken_of(row));
+/// How much of the facts is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Facts {
+    Key,
+    Fact,
+    All,
+}
+
+/// The members and rows that a difference speaks of; `None` where it speaks of no such fact.
+fn concerned(round: &Round, difference: &Difference, facts: Facts) -> Option<Round> {
+    let mut round = round.clone();
+    if facts != Facts::All {
+        let place = difference.row?;
+        round.facts.retain(|fact| fact.number == place.fact);
+        let number = place.key.filter(|_| facts == Facts::Key);
+        round
+            .facts
+            .iter_mut()
+            .for_each(|fact| fact.keys.retain(|key| number.is_none_or(|own| key.number == own)));
     }
-    let is_concerned = |row: &EventRow| {
-        difference.events.contains(&row.event)
-            || spoken_of(row).iter().any(|identity| difference.identities.contains(identity))
-    };
+    let is_row = |row: &EventRow| difference.row.is_some_and(|place| place.event == row.event);
+    let mut identities: BTreeSet<_> = difference.member.iter().cloned().collect();
+    identities.extend(round.rows.iter().filter(|row| is_row(row)).flat_map(spoken_of));
+    round.rows.retain(|row| spoken_of(row).iter().any(|identity| identities.contains(identity)));
     let is_known = |number: i64| {
         DIMENSIONS.iter().any(|dimension| identities.contains(&(*dimension, identity_of(*dimension, number))))
     };
-    Round {
-        members: round.members.iter().filter(|member| is_known(member.number)).cloned().collect(),
-        rows: round.rows.iter().filter(|row| is_concerned(row)).cloned().collect(),
-        ..round.clone()
-    }
+    round.members.retain(|member| is_known(member.number));
+    Some(round)
 }
 
 fn spoken_of(row: &EventRow) -> BTreeSet<(super::round::Dimension, Vec<String>)> {
@@ -196,4 +208,53 @@ fn settings(round: &Round, place: usize) -> Option<Round> {
         }
     }
     None
+}
+
+/// What a difference is about: the rows, the changes of their members, what the model has of them, and how they are
+/// looked up.
+pub(super) fn story(round: &Round, (difference, expected): &Refutation) -> String {
+    let Some(small) =
+        concerned(round, difference, Facts::Key).or_else(|| concerned(round, difference, Facts::All))
+    else {
+        return String::new();
+    };
+    let mut told = format!("batch {}, {:?} keys\n", difference.batch, round.keys);
+    for fact in &small.facts {
+        let keys = fact.keys.iter().map(|key| format!("{} {key:?}\n", fact.table()));
+        told.extend(keys);
+    }
+    for member in &small.members {
+        for change in &member.changes {
+            let at = text(change.commit.time);
+            let what = match &change.what {
+                What::Is { effective, tracked, .. } => format!("{tracked} from {}", text(*effective)),
+                What::Gone => "gone".to_owned(),
+            };
+            told.push_str(&format!("member {} at {at}: {what}\n", member.number));
+        }
+        for (dimension, rows) in &expected.dimensions {
+            let identity = identity_of(*dimension, member.number);
+            told.push_str(&format!("  {} {identity:?}\n{}", dimension.table(), listed(rows, &identity)));
+        }
+    }
+    for row in &small.rows {
+        for (batch, said) in row.said.iter().enumerate().filter(|(_, said)| **said != Said::Nothing) {
+            told.push_str(&format!(
+                "row {} before run {batch} at {}: {}\n",
+                row.event,
+                text(round.clock(batch)),
+                shown(said)
+            ));
+        }
+    }
+    told
+}
+
+fn shown(said: &Said) -> String {
+    let Said::Is(event) = said else { return format!("{said:?}") };
+    let at = |at: Option<i64>| at.map(text);
+    let sides = event.sides.iter().map(|side| {
+        format!("{:?} {:?} {:?}/{:?} at {:?}", side.id, side.code, side.area, side.number, at(side.at))
+    });
+    format!("{:?}; {}", event.kind, sides.collect::<Vec<_>>().join("; "))
 }

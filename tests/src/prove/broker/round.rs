@@ -14,6 +14,15 @@ const FACTS: u64 = 3;
 /// When the commits were made, in hours: in among the effective times and the events, so that they meet.
 const COMMIT_HOURS: [i64; 8] = [1, 2, 4, 5, 7, 8, 9, 11];
 
+/// How far the times of changes and events reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Horizon {
+    /// Nothing is told before it happens.
+    Past,
+    /// Changes and events can be announced, and taken back before they happen.
+    Future,
+}
+
 /// A change whose attributes are letters.
 pub(super) type MemberChange = Change<char, char>;
 
@@ -126,20 +135,30 @@ pub(super) enum Early {
 }
 
 /// Draws a round of `cases` members with the rows that speak of them.
-pub(super) fn draw(cases: usize, seed: u64) -> Round {
+pub(super) fn draw(cases: usize, seed: u64, horizon: Horizon) -> Round {
     let mut draws = Draws::new(seed);
     let cases = i64::try_from(cases).unwrap_or(i64::MAX);
     let facts = (0..FACTS).map(|number| fact(number, &mut draws)).collect();
-    let members = (0..cases).map(|number| Member { number, changes: changes(&mut draws) }).collect();
+    let members = (0..cases).map(|number| Member { number, changes: changes(horizon, &mut draws) }).collect();
     let mut rows = Vec::new();
     for case in 0..cases {
         for nth in 0..1 + draws.place(4) {
-            rows.push(EventRow { event: case * 10 + nth, said: said(case, &mut draws) });
+            rows.push(EventRow { event: case * 10 + nth, said: said(case, horizon, &mut draws) });
         }
     }
     let keys = if draws.happens(50) { KeyStrategy::Hash } else { KeyStrategy::Sequence };
     let delays = std::array::from_fn(|_| if draws.happens(50) { 0 } else { 30 });
     Round { members, rows, facts, keys, delays }
+}
+
+impl Horizon {
+    /// `at`, but no later than `told` where that is the horizon.
+    fn until(self, at: i64, told: i64) -> i64 {
+        match self {
+            Self::Past => at.min(told),
+            Self::Future => at,
+        }
+    }
 }
 
 fn fact(number: u64, draws: &mut Draws) -> Fact {
@@ -178,7 +197,7 @@ fn hour(hours: i64) -> i64 {
     (start + TimeDelta::hours(hours)).timestamp_micros()
 }
 
-fn changes(draws: &mut Draws) -> Vec<MemberChange> {
+fn changes(horizon: Horizon, draws: &mut Draws) -> Vec<MemberChange> {
     let commits = BATCHES as u64 * COMMITS_A_BATCH;
     // Some never come.
     let arrival = 1 + draws.below(commits + 2);
@@ -193,7 +212,8 @@ fn changes(draws: &mut Draws) -> Vec<MemberChange> {
             What::Gone
         } else {
             let tracked = draws.of(&['a', 'b', 'c']).unwrap_or('a');
-            What::Is { effective: hour(draws.place(13)), tracked, untracked: 'u' }
+            let effective = horizon.until(hour(draws.place(13)), commit_time(version));
+            What::Is { effective, tracked, untracked: 'u' }
         };
         lives = what != What::Gone;
         changes.push(Change { commit: Commit { version, time: commit_time(version) }, what });
@@ -201,13 +221,13 @@ fn changes(draws: &mut Draws) -> Vec<MemberChange> {
     changes
 }
 
-fn said(case: i64, draws: &mut Draws) -> Vec<Said> {
+fn said(case: i64, horizon: Horizon, draws: &mut Draws) -> Vec<Said> {
     let arrival = usize::try_from(draws.below(BATCHES as u64)).unwrap_or_default();
     let mut now: Option<Event> = None;
     let mut last: Option<Event> = None;
     let mut said = vec![Said::Nothing; arrival];
     for batch in arrival..BATCHES {
-        let next = match &now {
+        let mut next = match &now {
             None if batch == arrival => Said::Is(event(case, draws)),
             // Some of those that were deleted come back as they were.
             None => match last.clone().filter(|_| draws.happens(60)) {
@@ -218,6 +238,11 @@ fn said(case: i64, draws: &mut Draws) -> Vec<Said> {
             Some(_) if draws.happens(15) => Said::Gone,
             Some(event) => Said::Is(changed(case, event, draws)),
         };
+        if let Said::Is(event) = &mut next {
+            // Runs are never earlier than the last commit before them.
+            let told = commit_time((batch as u64 + 1) * COMMITS_A_BATCH);
+            event.sides.iter_mut().for_each(|side| side.at = side.at.map(|at| horizon.until(at, told)));
+        }
         match &next {
             Said::Is(event) => {
                 now = Some(event.clone());
