@@ -9,6 +9,7 @@ mod effects;
 mod guide;
 mod histories;
 mod interop;
+mod keys;
 mod lake;
 mod leases;
 mod project;

@@ -1,6 +1,7 @@
 //! Proofs over many drawn cases: the engine against a plain statement of what it promises. A case that fails is
 //! cut down and written as a scenario file.
 
+pub mod broker;
 pub mod histories;
 pub mod stars;
 
