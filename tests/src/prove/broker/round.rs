@@ -62,6 +62,7 @@ pub(super) struct EventRow {
 
 /// What a commit says of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most commits say something, and a round holds few")]
 pub(super) enum Said {
     Nothing,
     Is(Event),
