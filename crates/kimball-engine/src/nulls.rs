@@ -3,7 +3,7 @@
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::error::Result as QueryResult;
-use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::functions::core::expr_fn::{coalesce, nullif};
 use datafusion::logical_expr::{Expr, cast, lit};
 use datafusion::prelude::DataFrame;
 use kimball_config::{NullPolicy, Pipeline, TableKind};
@@ -36,6 +36,11 @@ pub(crate) fn conform(
     let mut exprs = Vec::with_capacity(names.len());
     for field in &layout.output {
         let value = cast(column(field.name()), field.data_type().clone());
+        let value = match is_partition_text(pipeline, field) {
+            // Delta has no empty text in a partition: it reads back as NULL.
+            true => nullif(value, lit("")),
+            false => value,
+        };
         let value = match substitute(pipeline, layout, field)? {
             Some(substitute) => coalesce(vec![value, lit(substitute)]),
             None => value,
@@ -46,6 +51,11 @@ pub(crate) fn conform(
         names.iter().filter(|name| [OP, VERSION, TIME].contains(&name.as_str())).map(|name| column(name)),
     );
     Ok(frame.select(exprs)?)
+}
+
+fn is_partition_text(pipeline: &Pipeline, field: &Field) -> bool {
+    matches!(&pipeline.kind, TableKind::Fact(fact) if fact.partition_by.contains(field.name()))
+        && *field.data_type() == DataType::Utf8
 }
 
 /// A column by its exact name.

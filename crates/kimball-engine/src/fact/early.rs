@@ -25,11 +25,6 @@ impl EarlyMembers {
     pub fn table(&self) -> &TableName {
         &self.table
     }
-
-    /// How many members there are.
-    pub fn count(&self) -> u64 {
-        self.rows.rows()
-    }
 }
 
 /// The early members among the rows that `session` holds as `staged`, by dimension: those of all its roles together.
@@ -107,7 +102,17 @@ fn events(
     pairs.sort();
     for (column, source) in pairs {
         let kind: &DataType = dimension.field_with_name(column)?.data_type();
-        columns.push(format!("arrow_try_cast({}, '{kind}') AS {}", qualified("s", source), quoted(column)));
+        let own = qualified("s", source);
+        let value = format!("arrow_try_cast({own}, '{kind}')");
+        // Only what the member would be found by again: the text `007` is no 7.
+        let as_found = match kind {
+            DataType::Utf8 => value,
+            _ => format!(
+                "CASE WHEN arrow_typeof({own}) <> 'Utf8' OR arrow_cast({value}, 'Utf8') = arrow_cast({own}, 'Utf8') \
+                 THEN {value} END"
+            ),
+        };
+        columns.push(format!("{as_found} AS {}", quoted(column)));
     }
     let event = match &lookup.event_time {
         Some(event) => {

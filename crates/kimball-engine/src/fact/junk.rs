@@ -84,13 +84,16 @@ impl Batch<'_> {
             missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
             null_policy,
             description: None,
+            // Its rows are never written anew: another set of columns is another junk dimension.
+            schema_evolution: false,
             column_descriptions: std::collections::BTreeMap::new(),
             tests: Vec::new(),
             ..self.pipeline.clone()
         }
     }
 
-    /// Adds the combinations of the staged rows that the table does not hold, and its default members.
+    /// Adds the combinations of the staged rows that the table does not hold, and its default members; a new table
+    /// takes those of all rows of `fact`.
     ///
     /// # Errors
     /// [`EngineError::DataQuality`] for different combinations with one key, or one of a default member.
@@ -98,8 +101,8 @@ impl Batch<'_> {
         &self,
         merge: &JunkMerge<'_>,
         staged: &StagedBatch,
-        table: &LakeTable,
-        live: &LiveRows,
+        (table, live): (&LakeTable, &LiveRows),
+        fact: &LakeTable,
     ) -> Result<ChangeSet, EngineError> {
         let session = self.runtime.session(self.clock);
         session.register_udf(value_hash());
@@ -111,8 +114,16 @@ impl Batch<'_> {
             return Err(EngineError::Config("internal: a junk dimension is a dimension".to_owned()));
         };
         let (key, columns) = (quoted(&merge.junk.surrogate_key), listed("", &merge.junk.columns));
+        let mut rows = format!("SELECT {columns} FROM staged WHERE {OP} = 1");
+        // A table that is new, and one whose keys rows of the fact get that had none, takes those of all of them.
+        let stored = fact.schema()?;
+        let has_all = merge.junk.columns.iter().all(|column| stored.field_with_name(column).is_ok());
+        if (live.is_empty() || staged.rewrites_table()) && has_all {
+            session.register_table("loaded", fact.rows().await?)?;
+            rows = format!("{rows} UNION ALL SELECT {columns} FROM loaded");
+        }
         let combinations = format!(
-            "SELECT DISTINCT {columns}, {} AS {key} FROM staged s WHERE {OP} = 1",
+            "SELECT DISTINCT {columns}, {} AS {key} FROM ({rows}) s",
             junk_key("s", &merge.junk.columns)
         );
         session.register_table("combinations", query(&session, &combinations).await?.into_view())?;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::{DataType, Schema};
 use kimball_config::{EarlyArriving, ForeignKey, Lookup, TableName};
 use kimball_lake::{FILE_COLUMN, LakeTable, ROW_COLUMN, RowRemovals};
 
@@ -121,13 +122,18 @@ impl FactMerge<'_> {
             Some(changes) => {
                 self.session.deregister_table("__k_changed")?;
                 self.session.register_table("__k_changed", changes)?;
+                let schema = dimension.schema()?;
+                let is_text = |schema: &Schema, column: &str| {
+                    schema.field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Utf8)
+                };
+                let own = &self.staged.layout.schema;
                 let same =
                     lookup.source_columns.iter().zip(&lookup.dimension_columns).map(|(source, column)| {
-                        format!(
-                            "arrow_cast({}, 'Utf8') = arrow_cast({}, 'Utf8')",
-                            qualified("t", source),
-                            qualified("c", column)
-                        )
+                        let (left, right) = (qualified("t", source), qualified("c", column));
+                        match is_text(own, source) == is_text(&schema, column) {
+                            true => format!("{left} = {right}"),
+                            false => format!("arrow_cast({left}, 'Utf8') = arrow_cast({right}, 'Utf8')"),
+                        }
                     });
                 format!(
                     "SELECT {address} FROM (SELECT DISTINCT {} FROM __k_changed) c JOIN {alive} ON {}",

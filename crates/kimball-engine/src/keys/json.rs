@@ -9,7 +9,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::spark_text;
 
@@ -49,10 +49,11 @@ impl ScalarUDFImpl for RowJson {
         let mut json = StringBuilder::new();
         for row in 0..args.number_rows {
             let pairs = self.names.iter().zip(&columns);
-            let object: Map<String, Value> = pairs
-                .map(|(name, values)| (name.clone(), values.get(row).cloned().unwrap_or(Value::Null)))
-                .collect();
-            json.append_value(Value::Object(object).to_string());
+            let pairs = pairs.map(|(name, values)| {
+                // In the order of the configuration, which a map would not keep.
+                format!("{}:{}", Value::from(name.as_str()), values.get(row).unwrap_or(&Value::Null))
+            });
+            json.append_value(format!("{{{}}}", pairs.collect::<Vec<_>>().join(",")));
         }
         Ok(ColumnarValue::Array(Arc::new(json.finish())))
     }

@@ -53,8 +53,8 @@ impl RunContext {
         let early = batch.look_up(staged, target).await?;
         let mut inferred = 0;
         for members in &early {
-            let table = self.infer(batch, members).await?;
-            inferred += members.count();
+            let (table, added) = self.infer(batch, members).await?;
+            inferred += added;
             dimensions.insert(members.table().clone(), table);
         }
         if !early.is_empty() {
@@ -65,8 +65,12 @@ impl RunContext {
         Ok((dimensions, inferred))
     }
 
-    /// Has a dimension infer members, under its own lease.
-    async fn infer(&self, batch: &Batch<'_>, members: &EarlyMembers) -> Result<LakeTable, PipelineError> {
+    /// Has a dimension infer members, under its own lease; also returns how many are new.
+    async fn infer(
+        &self,
+        batch: &Batch<'_>,
+        members: &EarlyMembers,
+    ) -> Result<(LakeTable, u64), PipelineError> {
         let Some(dimension) = self.catalogue.get(members.table()) else {
             let message = format!(
                 "{} has early facts, and its configuration is not part of this run: name its file, too, or set \
@@ -92,7 +96,7 @@ impl RunContext {
         dimension: &Pipeline,
         members: &EarlyMembers,
         lease: &Lease,
-    ) -> Result<LakeTable, PipelineError> {
+    ) -> Result<(LakeTable, u64), PipelineError> {
         let none = BTreeMap::new();
         let own = Batch {
             pipeline: dimension,
@@ -111,8 +115,9 @@ impl RunContext {
             };
             let change = own.infer_members(members, target).await?;
             if change.files.is_empty() && change.removals.is_empty() {
-                return Ok(table);
+                return Ok((table, 0));
             }
+            let added = change.counts.inserted;
             let sequence = change.sequence.map(|mark| (watermarks::sequence_id(dimension), mark));
             let commit = Commit {
                 files: change.files,
@@ -123,7 +128,7 @@ impl RunContext {
                 alteration: None,
             };
             if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {
-                return Ok(table.refreshed().await?);
+                return Ok((table.refreshed().await?, added));
             }
         }
         Err(contended(batch.pipeline, &dimension.table.to_string()))
@@ -134,6 +139,7 @@ impl RunContext {
         &self,
         batch: &Batch<'_>,
         staged: &StagedBatch,
+        fact: &LakeTable,
         epoch: i64,
     ) -> Result<(), PipelineError> {
         for junk in fact_of(batch.pipeline).into_iter().flat_map(|fact| &fact.junk_dimensions) {
@@ -146,7 +152,7 @@ impl RunContext {
                     None => self.create(merge.pipeline(), merge.table_schema()).await?,
                 };
                 let live = table.live_rows().await?;
-                let change = batch.merge_junk(&merge, staged, &table, &live).await?;
+                let change = batch.merge_junk(&merge, staged, (&table, &live), fact).await?;
                 if self.commit_companion(batch, (&table, &live), change, None, epoch).await? {
                     done = true;
                     break;

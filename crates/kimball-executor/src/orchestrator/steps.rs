@@ -199,7 +199,7 @@ impl RunContext {
             let live = table.live_rows().await?;
             let (mut change, warnings) = self.merge(batch, &staged, &table, &live).await?;
             self.write_mini_dimensions(batch, &staged, &table, epoch).await?;
-            self.write_junk_dimensions(batch, &staged, epoch).await?;
+            self.write_junk_dimensions(batch, &staged, &table, epoch).await?;
             let (opened, resolved) = std::mem::take(&mut change.evidence).split();
             if let Some(opened) = &opened {
                 self.record_evidence(batch, opened).await?;

@@ -11,6 +11,9 @@ use crate::columns::{
 };
 use crate::dimension::loaded_rows;
 
+/// Characters that a blank identity is made of.
+const BLANKS: &str = " \t\r\n";
+
 /// A foreign key that is ready to be found.
 pub(super) struct Prepared<'k> {
     number: usize,
@@ -206,7 +209,7 @@ impl Prepared<'_> {
         let places = || (0..self.lookup.source_columns.len()).map(|place| identity(self.number, place));
         let null = places().map(|id| format!("s.{id} IS NULL")).collect::<Vec<_>>().join(" OR ");
         let texts = places().zip(&self.is_text).filter(|(_, is_text)| **is_text);
-        let mut bad: Vec<String> = texts.map(|(id, _)| format!("trim(s.{id}) = ''")).collect();
+        let mut bad: Vec<String> = texts.map(|(id, _)| format!("btrim(s.{id}, '{BLANKS}') = ''")).collect();
         bad.extend(
             self.lookup
                 .event_time
