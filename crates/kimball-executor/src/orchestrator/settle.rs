@@ -19,6 +19,15 @@ use crate::error::PipelineError;
 /// Attempts to write the epoch into a log that others keep writing.
 const FENCING_ATTEMPTS: usize = 20;
 
+/// How the one that held the lease before gave it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Predecessor {
+    /// It gave it back.
+    Released,
+    /// It died with it, or seems to have.
+    Died,
+}
+
 /// What `userMetadata` of a batch's commit says.
 pub(super) fn batch_metadata(batch_id: &str) -> String {
     serde_json::json!({ "batch_id": batch_id }).to_string()
@@ -42,12 +51,21 @@ impl RunContext {
         Ok(unsettled.contains(&target) && !self.leases.is_held(&target, clock::now()).await?)
     }
 
-    /// Ends the open batches of this pipeline's table, whose lease is held with `epoch`.
-    pub(super) async fn settle(&self, pipeline: &Pipeline, epoch: i64) -> Result<(), PipelineError> {
+    /// Ends the open batches of this pipeline's table, whose lease is held with `epoch`; false when none was left open.
+    pub(super) async fn settle(
+        &self,
+        pipeline: &Pipeline,
+        epoch: i64,
+        predecessor: Predecessor,
+    ) -> Result<bool, PipelineError> {
         let target_name = pipeline.table.to_string();
         let mut open: BTreeMap<String, Vec<ControlRow>> = BTreeMap::new();
         for row in self.control.running().await?.into_iter().filter(|row| row.target_table == target_name) {
             open.entry(row.batch_id.clone().unwrap_or_default()).or_default().push(row);
+        }
+        // Its owner has ended it meanwhile: a commit that only fences would be a new version to those who wait for one.
+        if open.is_empty() && predecessor == Predecessor::Released {
+            return Ok(false);
         }
         let target = self.fence(pipeline, epoch).await?;
         for (batch_id, rows) in open {
@@ -64,7 +82,7 @@ impl RunContext {
             tracing::info!(target = %target_name, batch_id, ?committed, "settled a batch of a dead process");
             self.control.settle(&rows, &end).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Raises the epoch in the target's log.

@@ -28,7 +28,7 @@ use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, NewTable};
 use kimball_retry::{Classify, FaultKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::settle::batch_metadata;
+use super::settle::{Predecessor, batch_metadata};
 use super::{Prepared, RunContext, facts, table_id, up_to_date, versions, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
@@ -126,10 +126,9 @@ impl RunContext {
         epoch: i64,
         inherited: bool,
     ) -> Result<PipelineLoad, PipelineError> {
-        let is_settled = inherited || self.is_marked_open(pipeline);
-        if is_settled {
-            self.settle(pipeline, epoch).await?;
-        }
+        let predecessor = if inherited { Predecessor::Died } else { Predecessor::Released };
+        let is_settled =
+            (inherited || self.is_marked_open(pipeline)) && self.settle(pipeline, epoch, predecessor).await?;
         let prepared = self.prepare(pipeline).await?;
         let batch_id = clock::new_batch_id();
         let batch = self.batch(pipeline, &prepared, &batch_id);
