@@ -8,6 +8,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::DataType;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{DataFrame, SessionContext};
 use deltalake::DeltaTable;
 use deltalake::delta_datafusion::DeltaCdfTableProvider;
@@ -79,6 +81,18 @@ impl Rows {
                 .collect(),
         })
     }
+}
+
+/// A session whose answers can be trusted: without the rules that push filters down in physical plans, which mix up
+/// columns of one name (<https://github.com/apache/datafusion/issues/25296>).
+pub fn sound_session() -> SessionContext {
+    let rules = PhysicalOptimizer::new().rules;
+    let sound = rules.into_iter().filter(|rule| !rule.name().starts_with("FilterPushdown"));
+    let state = SessionStateBuilder::new()
+        .with_default_features()
+        .with_physical_optimizer_rules(sound.collect())
+        .build();
+    SessionContext::new_with_state(state)
 }
 
 /// Every row of the newest version of `schema.table`; `None` when there is no such table.

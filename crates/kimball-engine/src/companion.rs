@@ -83,6 +83,7 @@ impl Batch<'_> {
         let layout = Layout::of(pipeline, &output, existing.as_deref())?;
         let staged = Staged {
             rows,
+            unread: None,
             arrival: Arrival::Changes,
             closes_missing: false,
             keys_may_be_null: true,
@@ -153,6 +154,7 @@ impl Batch<'_> {
         let rows = Spool::fill(stream, Numbering::Numbered).await?;
         let staged = Staged {
             rows,
+            unread: None,
             arrival: Arrival::Snapshot,
             closes_missing: false,
             keys_may_be_null: false,

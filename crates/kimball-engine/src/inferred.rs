@@ -86,6 +86,7 @@ impl Batch<'_> {
                 Numbering::Numbered,
             )
             .await?,
+            unread: None,
             arrival: Arrival::Changes,
             closes_missing: false,
             keys_may_be_null: false,

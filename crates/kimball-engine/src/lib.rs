@@ -10,6 +10,7 @@ mod companion;
 mod dimension;
 mod error;
 mod fact;
+mod first_load;
 mod gates;
 pub mod history;
 mod inferred;

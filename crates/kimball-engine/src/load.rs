@@ -12,14 +12,14 @@ use kimball_lake::{FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN};
 use crate::EngineError;
 use crate::columns::{DEFAULT_KEYS, KEY_ORIGIN};
 use crate::dimension::{DimensionMerge, is_numbered, loaded_rows, missing_defaults};
-use crate::fact::{Broker, FactMerge, FactRows, Waiting};
+use crate::fact::{Broker, FactMerge, FactRows, Waiting, fits_one_pass};
 use crate::gates::Gates;
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector, addresses};
 use crate::quality::number;
 use crate::session::{EngineRuntime, query};
 use crate::source::PinnedSource;
-use crate::stage::{self, Approach, Images, Refresh, StageInput, Staged};
+use crate::stage::{self, Approach, Images, Looks, Refresh, StageInput, Staged};
 use crate::target::TargetRows;
 
 /// Everything that a batch is computed from.
@@ -96,6 +96,11 @@ impl StagedBatch {
         self.staged.layout.evolution.rewrites()
     }
 
+    /// Whether the rows are still to be read: by [`Batch::merge_unread`].
+    pub fn is_unread(&self) -> bool {
+        self.staged.unread.is_some()
+    }
+
     /// Rows read of each source, in the order of the pipeline's sources.
     pub fn rows_read(&self) -> &[u64] {
         &self.staged.rows_read
@@ -115,6 +120,23 @@ impl Batch<'_> {
         let schema = target.map(LakeTable::schema).transpose()?;
         let staged = stage::stage(self.input(schema.as_deref(), has_rows)).await?;
         Ok(StagedBatch { staged, fact: None })
+    }
+
+    /// As [`stage`](Self::stage); the rows of a fact's first load are left [unread](StagedBatch::is_unread) where one
+    /// look at them may do.
+    ///
+    /// # Errors
+    /// As for [`stage`](Self::stage).
+    pub async fn stage_unread(&self, target: Option<&LakeTable>) -> Result<StagedBatch, EngineError> {
+        let TableKind::Fact(fact) = &self.pipeline.kind else { return self.stage(target).await };
+        if !fits_one_pass(fact) {
+            return self.stage(target).await;
+        }
+        let target = self.merged_into(target);
+        let has_rows = self.has_rows(target).await?;
+        let schema = target.map(LakeTable::schema).transpose()?;
+        let input = StageInput { looks: Looks::Once, ..self.input(schema.as_deref(), has_rows) };
+        Ok(StagedBatch { staged: stage::stage(input).await?, fact: None })
     }
 
     /// As [`stage`](Self::stage), for changes that contradict each other on the way: what has become of their keys.
@@ -168,7 +190,7 @@ impl Batch<'_> {
             None => staged.rows.register(&session, "staged").await?,
         }
         let layout = &staged.layout;
-        let mut collector = Collector::new(target.table, &layout.schema, &layout.evolution.foreign)?;
+        let mut collector = collector_of(staged, &target)?;
         let is_rebuilt = self.refresh == Refresh::Rebuild;
         let has_rows = !is_rebuilt && self.has_rows(Some(target.table)).await?;
         let none = target.live.none();
@@ -262,21 +284,32 @@ impl Batch<'_> {
         broker.refuse_unresolved("staged", &rows.sentinels).await?;
         let nothing_seen = BTreeMap::new();
         let nothing = Waiting { unresolved: None, seen: &nothing_seen };
-        let merge = FactMerge {
-            session: target_rows.session,
+        let waiting = target.waiting.as_ref().unwrap_or(&nothing);
+        self.fact_merge(fact, (staged, rows), target_rows, has_rows, waiting).run(collector).await
+    }
+
+    pub(crate) fn fact_merge<'m>(
+        &'m self,
+        fact: &'m Fact,
+        (staged, rows): (&'m Staged, &'m FactRows),
+        target: TargetRows<'m>,
+        has_rows: bool,
+        waiting: &'m Waiting<'m>,
+    ) -> FactMerge<'m> {
+        FactMerge {
+            session: target.session,
             pipeline: self.pipeline,
             fact,
             staged,
             rows,
             output: staged.layout.output.iter().map(|field| field.name().clone()).collect(),
-            target: target_rows,
+            target,
             has_rows,
             clock: self.clock_sql(),
             batch_id: self.batch_id,
             dimensions: self.dimensions,
-            waiting: target.waiting.as_ref().unwrap_or(&nothing),
-        };
-        merge.run(collector).await
+            waiting,
+        }
     }
 
     fn clock_sql(&self) -> String {
@@ -307,6 +340,7 @@ impl Batch<'_> {
             reprocess: self.reprocess,
             refresh: self.refresh,
             images: Images::Each,
+            looks: Looks::Many,
         }
     }
 
@@ -385,6 +419,11 @@ impl Batch<'_> {
             }
         }
     }
+}
+
+/// Collects what the merge of staged rows does to their table.
+pub(crate) fn collector_of(staged: &Staged, target: &MergeTarget<'_>) -> Result<Collector, EngineError> {
+    Collector::new(target.table, &staged.layout.schema, &staged.layout.evolution.foreign)
 }
 
 async fn count_loaded(

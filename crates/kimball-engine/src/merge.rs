@@ -98,24 +98,29 @@ impl Collector {
     pub(crate) async fn take(&mut self, actions: DataFrame) -> Result<(), EngineError> {
         let mut stream = actions.execute_stream().await?;
         while let Some(batch) = stream.try_next().await? {
-            let written = self.note(&batch)?;
-            let columns = self
-                .schema
-                .fields()
-                .iter()
-                .map(|field| match batch.column_by_name(field.name()) {
-                    Some(column) => Ok(arrow::compute::cast(column, field.data_type())?),
-                    None if self.foreign.contains(field.name()) => {
-                        Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows()))
-                    }
-                    None => Err(missing(field.name())),
-                })
-                .collect::<Result<Vec<_>, EngineError>>()?;
-            let rows = RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?;
-            self.watch(&batch, &rows)?;
-            self.writer.write(filter_record_batch(&rows, &written)?).await?;
+            self.take_batch(&batch).await?;
         }
         Ok(())
+    }
+
+    /// Takes in action rows.
+    pub(crate) async fn take_batch(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
+        let written = self.note(batch)?;
+        let columns = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| match batch.column_by_name(field.name()) {
+                Some(column) => Ok(arrow::compute::cast(column, field.data_type())?),
+                None if self.foreign.contains(field.name()) => {
+                    Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows()))
+                }
+                None => Err(missing(field.name())),
+            })
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        let rows = RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?;
+        self.watch(batch, &rows)?;
+        Ok(self.writer.write(filter_record_batch(&rows, &written)?).await?)
     }
 
     /// From here on keeps the columns `watched` of rows that are inserted or updated.
@@ -170,8 +175,22 @@ impl Collector {
     }
 
     pub(crate) async fn finish(self) -> Result<ChangeSet, EngineError> {
-        let files = self.writer.finish().await?;
+        let mut files = self.writer.finish().await?;
+        files.extend(self.change.files);
         Ok(ChangeSet { files, ..self.change })
+    }
+
+    /// Ends the files of another collector of new rows and counts them as this one's.
+    pub(crate) async fn join(&mut self, other: Self) -> Result<(), EngineError> {
+        let other = other.finish().await?;
+        self.change.counts.inserted += other.counts.inserted;
+        self.change.files.extend(other.files);
+        Ok(())
+    }
+
+    /// New rows taken in so far.
+    pub(crate) fn inserted(&self) -> u64 {
+        self.change.counts.inserted
     }
 
     /// What the batch does besides adding and replacing rows.

@@ -8,10 +8,16 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use crate::EngineError;
 use crate::spark_types::SparkTypes;
+
+/// The smaller side of a join up to which it is not shuffled.
+const SHARED_BUILD_BYTES: usize = 128 * 1024 * 1024;
+const SHARED_BUILD_ROWS: usize = 4 * 1024 * 1024;
 
 /// What all queries of a run share: one memory pool, one folder for what does not fit into it, and the
 /// number of threads one query may use.
@@ -58,17 +64,29 @@ impl EngineRuntime {
         let options = config.options_mut();
         options.execution.parquet.schema_force_view_types = false;
         options.execution.parquet.pushdown_filters = false;
+        // One table of the smaller side for all threads: the larger side streams past it and is not shuffled.
+        options.optimizer.hash_join_single_partition_threshold = SHARED_BUILD_BYTES;
+        options.optimizer.hash_join_single_partition_threshold_rows = SHARED_BUILD_ROWS;
         options.sql_parser.map_string_types_to_utf8view = false;
         options.sql_parser.enable_ident_normalization = false;
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.runtime))
             .with_default_features()
+            .with_physical_optimizer_rules(sound_rules())
             .with_type_planner(Arc::new(SparkTypes))
             .build();
         state.execution_props_mut().query_execution_start_time = Some(clock);
         SessionContext::new_with_state(state)
     }
+}
+
+/// The rules that physical plans are made better by, without those that push filters down: they find the columns of a
+/// filter by name, and where two sides of a join have a column of one name, rows are filtered by the wrong one
+/// (<https://github.com/apache/datafusion/issues/25296>). Filters are pushed down in the logical plan all the same.
+fn sound_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let rules = PhysicalOptimizer::new().rules;
+    rules.into_iter().filter(|rule| !rule.name().starts_with("FilterPushdown")).collect()
 }
 
 /// Runs one of the engine's own queries.

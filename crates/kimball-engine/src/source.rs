@@ -81,6 +81,17 @@ impl PinnedSource {
         }
     }
 
+    /// Bytes of its data files, in all of which rows may lie.
+    ///
+    /// # Errors
+    /// [`EngineError::Lake`] when they cannot be listed.
+    pub(crate) async fn bytes(&self) -> Result<u64, EngineError> {
+        Ok(match &self.rows {
+            PinnedRows::Table(table) => table.bytes().await?,
+            PinnedRows::Files(files) => files.bytes()?,
+        })
+    }
+
     /// The Delta table, if it is one.
     pub fn table(&self) -> Option<&LakeTable> {
         match &self.rows {

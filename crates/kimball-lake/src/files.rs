@@ -81,6 +81,20 @@ impl FileSource {
         self.version
     }
 
+    /// Bytes of all files.
+    ///
+    /// # Errors
+    /// [`LakeError::BadPath`] when one is gone.
+    pub fn bytes(&self) -> Result<u64, LakeError> {
+        let size = |file: &PathBuf| match file.metadata() {
+            Ok(found) => Ok(found.len()),
+            Err(source) => {
+                Err(LakeError::BadPath { path: file.display().to_string(), reason: source.to_string() })
+            }
+        };
+        self.files.iter().map(size).sum()
+    }
+
     /// The rows of all files. Columns and types are those of all files together, from all their rows.
     ///
     /// # Errors

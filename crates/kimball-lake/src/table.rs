@@ -9,12 +9,13 @@ use datafusion::catalog::TableProvider;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
 use datafusion::prelude::SessionContext;
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake::kernel::{Action, StructType};
+use deltalake::kernel::{Action, LogicalFileView, StructType};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::TryStreamExt;
 
 use crate::location::{Folder, folder_url};
+use crate::scan::stored_at;
 use crate::write::DataFile;
 use crate::{LakeError, TableId, Warehouse};
 
@@ -251,6 +252,33 @@ impl LakeTable {
         let session = SessionContext::new();
         session.register_table("t", self.rows().await?)?;
         Ok(session.sql(&format!("SELECT * FROM t WHERE {condition}")).await?.collect().await?)
+    }
+
+    /// Bytes of the data files of the pinned version.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the log cannot be read.
+    pub async fn bytes(&self) -> Result<u64, LakeError> {
+        let files = self.inner.get_active_add_actions_by_predicate(None);
+        let size = |sum, file: LogicalFileView| async move {
+            Ok(sum + u64::try_from(file.size()).unwrap_or_default())
+        };
+        files.try_fold(0, size).await.map_err(LakeError::delta(&self.name))
+    }
+
+    /// Deletes data files that were written for this table and are not committed.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when storage fails.
+    pub async fn discard(&self, files: Vec<DataFile>) -> Result<(), LakeError> {
+        let store = self.inner.object_store();
+        for file in files {
+            store
+                .delete(&stored_at(file.path()))
+                .await
+                .map_err(|source| LakeError::delta(&self.name)(DeltaTableError::ObjectStore { source }))?;
+        }
+        Ok(())
     }
 
     /// The data files of the pinned version whose partition values are all as given.

@@ -16,6 +16,10 @@ const TARGET_FILE_BYTES: u64 = 128 * 1024 * 1024;
 /// What may be under way to all partitions together; their files are ended when it is reached.
 const OPEN_BYTES: usize = 512 * 1024 * 1024;
 
+/// Bytes of distinct values from which on a column of a row group is written plainly: a dictionary of keys and
+/// amounts, most of which are there once, costs more to make than all the rest of the writing and saves nothing.
+const DICTIONARY_BYTES: usize = 128 * 1024;
+
 /// Rows of a page: what has to be read to fetch one row of a column.
 const PAGE_ROWS: usize = 4_096;
 
@@ -104,6 +108,7 @@ impl DataFileWriter {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(128 * 1024))
             .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_dictionary_page_size_limit(DICTIONARY_BYTES)
             .build();
         let inner = inner.with_writer_properties(properties).with_target_file_size(TARGET_FILE_BYTES);
         Ok(Self { table: table.name.clone(), partitions, inner, files: Vec::new(), rows: 0 })

@@ -90,7 +90,7 @@ impl FactMerge<'_> {
     }
 
     /// Notes the staged rows that end on −3.
-    pub(super) async fn gather_evidence(&self, collector: &mut Collector) -> Result<(), EngineError> {
+    pub(crate) async fn gather_evidence(&self, collector: &mut Collector) -> Result<(), EngineError> {
         self.session.register_udf(key_hash("grain_key", &self.fact.merge_keys));
         self.session.register_udf(row_json("grain_json", &self.fact.merge_keys));
         let lookups = self.fact.foreign_keys.iter().filter_map(|key| Some((key, key.lookup.as_ref()?)));

@@ -5,14 +5,17 @@ mod broker;
 mod early;
 mod evidence;
 mod junk;
+mod one_pass;
 mod prepare;
 mod rekey;
+mod repeats;
 
 pub(crate) use broker::{Broker, Dimensions};
 pub use early::EarlyMembers;
 pub(crate) use early::early_members;
 pub use evidence::{Evidence, EvidenceChange, unresolved_schema};
 pub use junk::JunkMerge;
+pub(crate) use one_pass::{Passed, Streams, fits_one_pass};
 pub(crate) use prepare::{FactRows, Preparation};
 pub use rekey::{Rekeyed, Waiting};
 
@@ -93,11 +96,16 @@ impl FactMerge<'_> {
 
     /// New rows of the table from staged rows.
     fn new_rows(&self, rows: &str) -> String {
+        self.new_rows_with(rows, "")
+    }
+
+    /// As [`new_rows`](Self::new_rows), with `noted` before the columns of the table.
+    fn new_rows_with(&self, rows: &str, noted: &str) -> String {
         let added: Vec<String> =
             self.added().iter().map(|(column, value)| format!("{value} AS {}", quoted(column))).collect();
         let added = if added.is_empty() { String::new() } else { format!("{}, ", added.join(", ")) };
         format!(
-            "SELECT {}, {added}false AS {IS_DELETED}, {} AS {PROCESSED_AT}, {} AS {BATCH_ID}, \
+            "SELECT {noted}{}, {added}false AS {IS_DELETED}, {} AS {PROCESSED_AT}, {} AS {BATCH_ID}, \
              arrow_cast(NULL, 'UInt32') AS {FILE_COLUMN}, CAST(NULL AS BIGINT) AS {ROW_COLUMN}, \
              CAST({} AS BIGINT) AS {ACTION} FROM {rows}",
             listed("s", &self.output),

@@ -11,7 +11,7 @@ use crate::session::query;
 use crate::stage::{Arrival, Numbering, Spool, Staged};
 
 /// A fact's rows on their way into the table.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct FactRows {
     /// `None`: the staged rows as they are.
     rows: Option<Spool>,
@@ -23,6 +23,11 @@ pub(crate) struct FactRows {
 }
 
 impl FactRows {
+    /// Rows of which nothing is left but what their foreign keys are.
+    pub(crate) fn with_sentinels(sentinels: Vec<Sentinels>) -> Self {
+        Self { sentinels, ..Self::default() }
+    }
+
     /// Makes the rows the table `staged` of a session.
     pub(crate) async fn register(
         &self,

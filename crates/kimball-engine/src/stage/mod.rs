@@ -17,6 +17,7 @@ mod shape;
 mod spool;
 mod sql;
 mod touch;
+mod unread;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -31,6 +32,7 @@ pub(crate) use self::approach::followed_keys;
 pub use self::approach::{Affected, Approach, WholeReason};
 pub(crate) use self::spool::{Numbering, Spool, SpoolWriter};
 pub(crate) use self::sql::{Relation, Transformation};
+pub(crate) use self::unread::Unread;
 
 use crate::EngineError;
 use crate::columns::{OP, TIME, VERSION};
@@ -57,6 +59,8 @@ pub(crate) enum Arrival {
 #[derive(Debug)]
 pub(crate) struct Staged {
     pub(crate) rows: Spool,
+    /// The rows of a first load that looks at them once; none is in `rows` then.
+    pub(crate) unread: Option<Unread>,
     pub(crate) arrival: Arrival,
     /// Whether members that the rows do not hold are gone (semantics 4.8).
     pub(crate) closes_missing: bool,
@@ -99,6 +103,17 @@ pub(crate) struct StageInput<'a> {
     pub(crate) refresh: Refresh,
     /// How changes of a row-wise query are taken.
     pub(crate) images: Images,
+    /// How often the rows of a first load are looked at.
+    pub(crate) looks: Looks,
+}
+
+/// How often a batch looks at its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looks {
+    /// Once, on their way into the table: nothing is kept of them.
+    Once,
+    /// As often as it takes.
+    Many,
 }
 
 /// How changes of a row-wise query are taken.
@@ -149,7 +164,15 @@ pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> 
     let counts: Vec<Arc<AtomicU64>> = input.sources.iter().map(|_| Arc::default()).collect();
     let keys = followed_keys(input.pipeline);
     let step = Step { input, binder: &binder, layout: &layout, keys, query: &query, counts: &counts };
+    let mut unread = None;
     let (rows, arrival) = match approach {
+        Approach::Snapshot | Approach::FirstLoad if step.looks_once() => {
+            let moment = if approach == Approach::Snapshot { Moment::Clock } else { Moment::LastCommit };
+            let frame = step.whole_frame(moment).await?;
+            let rows = Spool::empty(&Arc::new(frame.schema().as_arrow().clone()), Numbering::Plain);
+            unread = Some(Unread::of(frame, &counts).await?);
+            (rows, Arrival::Changes)
+        }
         Approach::Snapshot | Approach::Reconcile | Approach::Refresh => {
             (step.whole(Moment::Clock).await?, Arrival::Snapshot)
         }
@@ -173,7 +196,7 @@ pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> 
         Arrival::RecomputedWhole => step.last_commit().await?,
         _ => input.clock.timestamp_micros(),
     };
-    Ok(Staged { rows, arrival, closes_missing, keys_may_be_null: false, layout, rows_read, moment })
+    Ok(Staged { rows, unread, arrival, closes_missing, keys_may_be_null: false, layout, rows_read, moment })
 }
 
 /// Which instant stands for the commit of rows that no single commit brought.
@@ -220,8 +243,16 @@ impl Step<'_> {
         crate::nulls::conform(frame, self.input.pipeline, self.layout)
     }
 
+    fn looks_once(&self) -> bool {
+        self.input.looks == Looks::Once && !self.input.has_rows
+    }
+
     /// The query over all rows of all sources.
     async fn whole(&self, moment: Moment) -> Result<Spool, EngineError> {
+        numbered(self.whole_frame(moment).await?).await
+    }
+
+    async fn whole_frame(&self, moment: Moment) -> Result<DataFrame, EngineError> {
         let session = self.input.runtime.session(self.input.clock);
         self.binder.bind_all(&session, self.counts).await?;
         let plan = self.binder.plan(&session).await?;
@@ -230,7 +261,7 @@ impl Step<'_> {
             Moment::LastCommit => self.last_commit().await?,
         };
         let frame = self.conform(DataFrame::new(session.state(), plan))?;
-        numbered(with_change(frame, 0, time)?).await
+        with_change(frame, 0, time)
     }
 
     /// The first rows of feeds: inserts at the pinned version (semantics 4.10).

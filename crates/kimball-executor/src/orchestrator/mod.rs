@@ -1,6 +1,7 @@
 //! One pipeline, one batch: what is read, whether there is anything to do, and the steps of a load.
 
 mod companions;
+mod compute;
 mod facts;
 mod pins;
 mod settle;

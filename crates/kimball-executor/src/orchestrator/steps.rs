@@ -23,11 +23,12 @@ use std::time::Duration;
 use arrow::datatypes::Schema;
 use kimball_config::Pipeline;
 use kimball_control::{BatchEnd, BatchStart, Lease, LeaseAttempt, RunningBatch, SourceProgress, Transition};
-use kimball_engine::{Batch, ChangeSet, MergeTarget, Refresh, StagedBatch};
+use kimball_engine::{Batch, ChangeSet, Refresh, StagedBatch};
 use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, NewTable};
 use kimball_retry::{Classify, FaultKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::compute::Computed;
 use super::settle::{Predecessor, batch_metadata};
 use super::{Prepared, RunContext, facts, table_id, up_to_date, versions, watermarks};
 use crate::clock;
@@ -188,15 +189,9 @@ impl RunContext {
             if let Some(target) = &target {
                 self.catch_up(batch, target, epoch).await?;
             }
-            let mut staged = batch.stage(target.as_ref()).await?;
-            let (dimensions, inferred) = self.look_up(batch, &mut staged, target.as_ref()).await?;
+            let Computed { staged, dimensions, inferred, table, live, mut change, warnings } =
+                self.compute(batch, target).await?;
             let batch = &Batch { dimensions: &dimensions, ..*batch };
-            let table = match target {
-                Some(table) => table,
-                None => self.create(pipeline, staged.table_schema()).await?,
-            };
-            let live = table.live_rows().await?;
-            let (mut change, warnings) = self.merge(batch, &staged, &table, &live).await?;
             self.write_mini_dimensions(batch, &staged, &table, epoch).await?;
             self.write_junk_dimensions(batch, &staged, &table, epoch).await?;
             let (opened, resolved) = std::mem::take(&mut change.evidence).split();
@@ -224,34 +219,6 @@ impl RunContext {
         let message =
             format!("others committed to the table {RECOMPUTATIONS} times while this batch was computed");
         Err(PipelineError::failed(FaultKind::Conflict, &pipeline.table, message))
-    }
-
-    async fn merge(
-        &self,
-        batch: &Batch<'_>,
-        staged: &StagedBatch,
-        table: &LakeTable,
-        live: &LiveRows,
-    ) -> Result<(ChangeSet, Vec<String>), PipelineError> {
-        let pipeline = batch.pipeline;
-        let repeats = if pipeline.is_history() { self.repeats.open().await? } else { None };
-        let awaited = self.awaited(pipeline, table).await?;
-        let target = MergeTarget {
-            table,
-            live,
-            waiting: Some(awaited.as_waiting()),
-            hashdiff: table.transaction(&watermarks::hashdiff_id(pipeline)).await?,
-            sequence: table.transaction(&watermarks::sequence_id(pipeline)).await?,
-            repeats: repeats.as_ref(),
-            rebuilds: self.rebuilds(pipeline, table).await?,
-        };
-        Ok(batch.merge(staged, target).await?)
-    }
-
-    /// How often the table was rebuilt, this batch included.
-    async fn rebuilds(&self, pipeline: &Pipeline, table: &LakeTable) -> Result<i64, PipelineError> {
-        let before = table.transaction(&watermarks::rebuilds_id(pipeline)).await?.unwrap_or_default();
-        Ok(before + i64::from(self.refresh == Refresh::Rebuild))
     }
 
     async fn transactions(

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::datasource::MemTable;
-use datafusion::prelude::SessionContext;
 use kimball::{Foresight, PipelineExecutor};
 use tokio::runtime::Runtime;
 
@@ -95,7 +94,7 @@ impl Query {
     }
 
     async fn evaluate(&self, state: &BTreeMap<usize, Rows>) -> Result<(Vec<String>, Vec<Row>)> {
-        let session = SessionContext::new();
+        let session = foreign_reader::sound_session();
         for source in &self.sources {
             let rows = source::batch(state.get(source).unwrap_or(&Rows::new()))?;
             let table = MemTable::try_new(rows.schema(), vec![vec![rows]])?;

@@ -23,6 +23,8 @@ pub(super) struct Prepared<'k> {
     members: String,
     /// When a row meets a member, over `s` and the alias of the members.
     condition: String,
+    /// The time of a row's event, over `s`.
+    event: Option<String>,
     /// Which identity columns are text, in their order.
     is_text: Vec<bool>,
 }
@@ -30,6 +32,17 @@ pub(super) struct Prepared<'k> {
 /// An instant, NULL where a column holds none.
 pub(super) fn instant(column: &str) -> String {
     format!("arrow_try_cast({column}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
+}
+
+/// As [`instant`], for a column of a known type: dates are instants of UTC by their number alone, without a look at
+/// the rules of a time zone.
+fn instant_of(column: &str, kind: Option<&DataType>) -> String {
+    match kind {
+        Some(DataType::Date32) => {
+            instant(&format!("CAST(arrow_try_cast({column}, 'Timestamp(Microsecond, None)') AS BIGINT)"))
+        }
+        _ => instant(column),
+    }
 }
 
 impl Broker<'_> {
@@ -72,8 +85,11 @@ impl Broker<'_> {
                 _ => format!("{left} = {right}"),
             });
         }
-        if let (true, Some(event)) = (is_history(dimension)?, &lookup.event_time) {
-            let event = instant(&qualified("s", event));
+        let event = lookup.event_time.as_ref().map(|event| {
+            let kind = staged.field_with_name(event).ok().map(|field| field.data_type());
+            instant_of(&qualified("s", event), kind)
+        });
+        if let (true, Some(event)) = (is_history(dimension)?, &event) {
             conditions.push(format!("{event} >= {alias}.{VALID_FROM} AND {event} < {alias}.{VALID_TO}"));
         }
         Ok(Prepared {
@@ -82,6 +98,7 @@ impl Broker<'_> {
             lookup,
             members: members(&raw, surrogate, durable, lookup, is_history(dimension)?),
             condition: conditions.join(" AND "),
+            event,
             is_text: lookup.source_columns.iter().map(|column| has_text(staged, column)).collect(),
         })
     }
@@ -210,12 +227,7 @@ impl Prepared<'_> {
         let null = places().map(|id| format!("s.{id} IS NULL")).collect::<Vec<_>>().join(" OR ");
         let texts = places().zip(&self.is_text).filter(|(_, is_text)| **is_text);
         let mut bad: Vec<String> = texts.map(|(id, _)| format!("btrim(s.{id}, '{BLANKS}') = ''")).collect();
-        bad.extend(
-            self.lookup
-                .event_time
-                .as_ref()
-                .map(|event| format!("{} IS NULL", instant(&qualified("s", event)))),
-        );
+        bad.extend(self.event.as_ref().map(|event| format!("{event} IS NULL")));
         let bad = match bad.as_slice() {
             [] => String::new(),
             bad => format!("WHEN {} THEN -4 ", bad.join(" OR ")),

@@ -7,13 +7,11 @@
 mod identity_map;
 mod lookup;
 mod refusals;
+mod sentinels;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::StreamExt;
@@ -22,8 +20,9 @@ use kimball_lake::LakeTable;
 
 use self::lookup::Prepared;
 pub(crate) use self::lookup::is_history;
+pub(crate) use self::sentinels::{SentinelCounts, Sentinels};
 use crate::EngineError;
-use crate::columns::{OP, ROW_ID, listed, quoted};
+use crate::columns::{ROW_ID, listed, quoted};
 use crate::session::query;
 use crate::stage::{Numbering, Relation, Spool, Transformation};
 
@@ -44,22 +43,13 @@ pub(crate) struct LookedUp {
     pub(crate) sentinels: Vec<Sentinels>,
 }
 
-/// How many rows have a sentinel for a key.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Sentinels {
-    /// −4: the identity is blank or has no event time.
-    pub(crate) bad: u64,
-    /// −3: there is no such member.
-    pub(crate) not_yet: u64,
-    /// −1, −2 or one of these.
-    pub(crate) any: u64,
-}
-
-#[derive(Default)]
-struct Counters {
-    bad: AtomicU64,
-    not_yet: AtomicU64,
-    any: AtomicU64,
+/// Rows with their foreign keys that are not looked up yet.
+pub(crate) struct Joined<'k> {
+    /// The columns of the rows and their foreign keys.
+    pub(crate) rows: DataFrame,
+    /// Counts the sentinels of the keys, in their order.
+    pub(crate) counts: SentinelCounts,
+    prepared: Vec<Prepared<'k>>,
 }
 
 impl Broker<'_> {
@@ -69,6 +59,23 @@ impl Broker<'_> {
     /// # Errors
     /// [`EngineError::DataQuality`] for fan-outs and for an identity map that contradicts itself.
     pub(crate) async fn resolve(&self, rows: &str, count: u64) -> Result<Option<LookedUp>, EngineError> {
+        let Some(Joined { rows: joined, counts, prepared }) = self.join(rows).await? else { return Ok(None) };
+        let counts = Arc::new(counts);
+        let keys: Vec<String> = prepared.iter().map(|one| one.key.column.clone()).collect();
+        let mut found = spool_counted(joined, &counts).await?;
+        if found.rows() > count {
+            self.refuse_fanout(&prepared).await?;
+            found = self.one_each(&found, &keys).await?;
+        }
+        Ok(Some(LookedUp { rows: found, sentinels: counts.total() }))
+    }
+
+    /// The query that finds the foreign keys of the session's table `rows`, a row for each member that one of its rows
+    /// meets; `None` when the fact looks none up.
+    ///
+    /// # Errors
+    /// As for [`resolve`](Self::resolve), but for fan-outs.
+    pub(crate) async fn join(&self, rows: &str) -> Result<Option<Joined<'_>>, EngineError> {
         let mut prepared: Vec<Prepared<'_>> = Vec::new();
         for (number, key) in self.fact.foreign_keys.iter().enumerate() {
             if let Some(lookup) = &key.lookup {
@@ -84,20 +91,8 @@ impl Broker<'_> {
         let values: Vec<String> = prepared.iter().flat_map(Prepared::values).collect();
         let joined = prepared.iter().fold("__k_mapped s".to_owned(), |inner, one| one.join(&inner));
         let sql = format!("SELECT {}, {} FROM {joined}", listed("s", &columns), values.join(", "));
-        let keys: Vec<String> = prepared.iter().map(|one| one.key.column.clone()).collect();
-        let counters: Arc<Vec<Counters>> = Arc::new(keys.iter().map(|_| Counters::default()).collect());
-        let mut found = spool_counted(query(self.session, &sql).await?, &keys, &counters).await?;
-        if found.rows() > count {
-            self.refuse_fanout(&prepared).await?;
-            found = self.one_each(&found, &keys).await?;
-        }
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let sentinels = counters.iter().map(|one| Sentinels {
-            bad: count(&one.bad),
-            not_yet: count(&one.not_yet),
-            any: count(&one.any),
-        });
-        Ok(Some(LookedUp { rows: found, sentinels: sentinels.collect() }))
+        let counts = SentinelCounts::of(prepared.iter().map(|one| one.key.column.clone()));
+        Ok(Some(Joined { rows: query(self.session, &sql).await?, counts, prepared }))
     }
 
     async fn columns_of(&self, rows: &str) -> Result<Vec<String>, EngineError> {
@@ -142,45 +137,15 @@ impl Broker<'_> {
     }
 }
 
-/// Keeps rows and counts the sentinels that they have in `keys`, in the pass that brings them.
-async fn spool_counted(
-    frame: DataFrame,
-    keys: &[String],
-    counters: &Arc<Vec<Counters>>,
-) -> Result<Spool, EngineError> {
+/// Keeps rows and counts their sentinels, in the pass that brings them.
+async fn spool_counted(frame: DataFrame, counts: &Arc<SentinelCounts>) -> Result<Spool, EngineError> {
     let stream = frame.execute_stream().await?;
     let schema = stream.schema();
-    let counted: Vec<(Option<usize>, usize)> =
-        keys.iter().enumerate().map(|(place, key)| (schema.index_of(key).ok(), place)).collect();
-    let operation = schema.index_of(OP).ok();
-    let counters = Arc::clone(counters);
+    let counts = Arc::clone(counts);
     let stream = stream.inspect(move |batch| {
-        let Ok(batch) = batch else { return };
-        let writes = operation.and_then(|place| batch.columns().get(place)?.as_primitive_opt::<Int64Type>());
-        for (column, place) in &counted {
-            let values = column.and_then(|at| batch.columns().get(at)?.as_primitive_opt::<Int64Type>());
-            let (Some(values), Some(counter)) = (values, counters.get(*place)) else { continue };
-            count_sentinels(values, writes, counter);
+        if let Ok(batch) = batch {
+            counts.note(batch);
         }
     });
     Spool::fill(Box::pin(RecordBatchStreamAdapter::new(schema, stream)), Numbering::Plain).await
-}
-
-fn count_sentinels(
-    values: &arrow::array::Int64Array,
-    writes: Option<&arrow::array::Int64Array>,
-    counter: &Counters,
-) {
-    let (mut bad, mut not_yet, mut any) = (0, 0, 0);
-    for (row, value) in values.iter().enumerate() {
-        let is_written = writes.is_none_or(|writes| writes.value(row) == 1);
-        if let (Some(key @ -4..=-1), true) = (value, is_written) {
-            any += 1;
-            bad += u64::from(key == -4);
-            not_yet += u64::from(key == -3);
-        }
-    }
-    counter.bad.fetch_add(bad, Ordering::Relaxed);
-    counter.not_yet.fetch_add(not_yet, Ordering::Relaxed);
-    counter.any.fetch_add(any, Ordering::Relaxed);
 }

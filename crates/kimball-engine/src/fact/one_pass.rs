@@ -1,0 +1,185 @@
+//! The first load of a fact in one pass: rows stream from the sources past the members of the dimensions into data
+//! files, in several streams side by side, and are checked on the way. Kept is only what the rest of the batch
+//! may have to look at: rows that got a sentinel.
+//!
+//! What cannot be settled in passing needs a second look, and the batch begins again with rows that are kept.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int64Type, Schema};
+use datafusion::common::runtime::JoinSet;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::DataFrame;
+use futures::TryStreamExt;
+use kimball_config::{EarlyArriving, Fact, FactLoading, Severity};
+
+use super::broker::{Joined, SentinelCounts, Sentinels};
+use super::repeats::KeyHashes;
+use super::{Broker, FactMerge};
+use crate::EngineError;
+use crate::columns::OP;
+use crate::keys::{hash_of, row_hash};
+use crate::merge::Collector;
+use crate::session::query;
+use crate::stage::{Spool, SpoolWriter, Unread};
+
+/// The hash of a row's merge key.
+const GRAIN: &str = "__k_grain";
+
+/// Whether the first rows of a fact can be loaded without being kept: nothing but its foreign keys and its grain has
+/// to be known of them.
+pub(crate) fn fits_one_pass(fact: &Fact) -> bool {
+    fact.loading == FactLoading::Upsert
+        && fact.grain_validation == Severity::Error
+        && fact.junk_dimensions.is_empty()
+        && fact.foreign_keys.iter().all(|key| key.lookup.is_some())
+        && !fact.foreign_keys.is_empty()
+}
+
+/// What is left of rows that were loaded in passing.
+pub(crate) struct Passed {
+    /// Rows with a sentinel, as staged.
+    pub(crate) exceptional: Spool,
+    /// For each foreign key, in their order.
+    pub(crate) sentinels: Vec<Sentinels>,
+}
+
+impl FactMerge<'_> {
+    /// Loads the rows of `unread`, one `collectors` a stream. `None` when they need a second look; what was written
+    /// is in the collectors then, too.
+    ///
+    /// # Errors
+    /// Whatever reading and writing can bring.
+    pub(crate) async fn pass(
+        &self,
+        unread: &Unread,
+        collectors: &mut Vec<Collector>,
+        open: impl Fn() -> Result<Collector, EngineError>,
+        streams: Streams,
+    ) -> Result<Option<Passed>, EngineError> {
+        let taken = unread.register(self.session, "staged")?;
+        let broker = Broker { session: self.session, fact: self.fact, dimensions: self.dimensions };
+        let Some(Joined { rows, counts, .. }) = broker.join("staged").await? else { return Ok(None) };
+        let rows = self.with_grain(rows).await?;
+        let checks = Arc::new(Checks::new(self.fact, counts, rows.schema().as_arrow()));
+        let streams = match streams {
+            Streams::One => vec![rows.execute_stream().await?],
+            Streams::Several => rows.execute_stream_partitioned().await?,
+        };
+        tracing::debug!(table = %self.pipeline.table, streams = streams.len(), "loading in one pass");
+        let mut lanes = JoinSet::new();
+        for stream in streams {
+            lanes.spawn(lane(stream, open()?, Arc::clone(&checks)));
+        }
+        while let Some(ended) = lanes.join_next().await {
+            let (collector, result) = match ended {
+                Ok(ended) => ended,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(error) => return Err(internal(&format!("a stream of a load ended: {error}"))),
+                },
+            };
+            collectors.push(collector);
+            result?;
+        }
+        let checks = Arc::into_inner(checks).ok_or_else(|| internal("a stream outlived its load"))?;
+        let written: u64 = collectors.iter().map(Collector::inserted).sum();
+        // More rows than were taken: identities that meet several members.
+        let is_fanned = written != taken.load(Ordering::Relaxed);
+        if checks.stopped.into_inner() || is_fanned || unlocked(checks.grain).has_repeats()? {
+            return Ok(None);
+        }
+        let exceptional = unlocked(checks.exceptional).finish()?;
+        Ok(Some(Passed { exceptional, sentinels: checks.counts.total() }))
+    }
+
+    /// The action rows of rows with their foreign keys, each with the hash of its merge key.
+    async fn with_grain(&self, rows: DataFrame) -> Result<DataFrame, EngineError> {
+        let name = "__k_passing";
+        self.session.deregister_table(name)?;
+        self.session.register_table(name, rows.into_view())?;
+        self.session.register_udf(row_hash());
+        let noted = format!("{} AS {GRAIN}, s.{OP}, ", hash_of("s", &self.fact.merge_keys));
+        Ok(query(self.session, &self.new_rows_with(&format!("{name} s"), &noted)).await?)
+    }
+}
+
+/// What all streams of a load tell of their rows.
+struct Checks {
+    counts: SentinelCounts,
+    /// Keys for which −3 means that a member is to be inferred first.
+    inferring: Vec<bool>,
+    grain: Mutex<KeyHashes>,
+    exceptional: Mutex<SpoolWriter>,
+    /// Whether the rows need a second look.
+    stopped: AtomicBool,
+}
+
+/// How many streams a load is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Streams {
+    One,
+    /// One a thread, each with data files of its own.
+    Several,
+}
+
+impl Checks {
+    fn new(fact: &Fact, counts: SentinelCounts, rows: &Schema) -> Self {
+        let lookups = fact.foreign_keys.iter().filter_map(|key| key.lookup.as_ref());
+        Self {
+            counts,
+            inferring: lookups.map(|lookup| lookup.early_arriving == EarlyArriving::Skeleton).collect(),
+            grain: Mutex::new(KeyHashes::new()),
+            exceptional: Mutex::new(SpoolWriter::new(Arc::new(rows.clone()))),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    fn note(&self, rows: &RecordBatch) -> Result<(), EngineError> {
+        if let Some(hashes) = rows.column_by_name(GRAIN) {
+            let hashes = hashes.as_primitive::<Int64Type>().values();
+            locked(&self.grain).extend(hashes.iter().map(|hash| hash.cast_unsigned()))?;
+        }
+        let Some(exceptional) = self.counts.having_any(rows) else { return Ok(()) };
+        self.counts.note(rows);
+        let missing = |(found, infers): (&Sentinels, &bool)| *infers && found.not_yet > 0;
+        if self.counts.total().iter().zip(&self.inferring).any(missing) {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+        locked(&self.exceptional).push(filter_record_batch(rows, &exceptional)?)
+    }
+}
+
+/// One stream into files of its own, up to where any of them is stopped.
+async fn lane(
+    mut stream: SendableRecordBatchStream,
+    mut collector: Collector,
+    checks: Arc<Checks>,
+) -> (Collector, Result<(), EngineError>) {
+    let work = async {
+        while !checks.stopped.load(Ordering::Relaxed)
+            && let Some(batch) = stream.try_next().await?
+        {
+            checks.note(&batch)?;
+            collector.take_batch(&batch).await?;
+        }
+        Ok(())
+    };
+    let result = work.await;
+    (collector, result)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unlocked<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn internal(message: &str) -> EngineError {
+    EngineError::Config(format!("internal: {message}"))
+}

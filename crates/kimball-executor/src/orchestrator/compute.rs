@@ -1,0 +1,98 @@
+//! From the sources of a batch to what its commit is made of.
+
+use std::collections::BTreeMap;
+
+use kimball_config::{Pipeline, TableName};
+use kimball_engine::{Batch, ChangeSet, MergeTarget, Refresh, StagedBatch};
+use kimball_lake::{LakeTable, LiveRows};
+
+use super::{RunContext, watermarks};
+use crate::error::PipelineError;
+
+/// A batch that is ready to be committed.
+pub(super) struct Computed {
+    pub(super) staged: StagedBatch,
+    /// The tables that foreign keys were found in.
+    pub(super) dimensions: BTreeMap<TableName, LakeTable>,
+    /// How many members were inferred.
+    pub(super) inferred: u64,
+    /// The table that the batch goes into, and its rows.
+    pub(super) table: LakeTable,
+    pub(super) live: LiveRows,
+    pub(super) change: ChangeSet,
+    pub(super) warnings: Vec<String>,
+}
+
+impl RunContext {
+    /// Stages the rows of a batch, finds their keys and merges them into `target`, which is made if there is none.
+    pub(super) async fn compute(
+        &self,
+        batch: &Batch<'_>,
+        mut target: Option<LakeTable>,
+    ) -> Result<Computed, PipelineError> {
+        let mut staged = batch.stage_unread(target.as_ref()).await?;
+        if staged.is_unread() {
+            let (table, live) = self.target_of(batch, target, &staged).await?;
+            let awaited = self.awaited(batch.pipeline, &table).await?;
+            let merged =
+                MergeTarget { waiting: Some(awaited.as_waiting()), ..MergeTarget::new(&table, &live) };
+            if let Some((change, warnings)) = batch.merge_unread(&mut staged, merged).await? {
+                let dimensions = batch.dimensions.clone();
+                return Ok(Computed { staged, dimensions, inferred: 0, table, live, change, warnings });
+            }
+            staged = batch.stage(Some(&table)).await?;
+            target = Some(table);
+        }
+        let (dimensions, inferred) = self.look_up(batch, &mut staged, target.as_ref()).await?;
+        let batch = &Batch { dimensions: &dimensions, ..*batch };
+        let (table, live) = self.target_of(batch, target, &staged).await?;
+        let (change, warnings) = self.merge(batch, &staged, &table, &live).await?;
+        Ok(Computed { staged, dimensions, inferred, table, live, change, warnings })
+    }
+
+    async fn target_of(
+        &self,
+        batch: &Batch<'_>,
+        target: Option<LakeTable>,
+        staged: &StagedBatch,
+    ) -> Result<(LakeTable, LiveRows), PipelineError> {
+        let table = match target {
+            Some(table) => table,
+            None => self.create(batch.pipeline, staged.table_schema()).await?,
+        };
+        let live = table.live_rows().await?;
+        Ok((table, live))
+    }
+
+    async fn merge(
+        &self,
+        batch: &Batch<'_>,
+        staged: &StagedBatch,
+        table: &LakeTable,
+        live: &LiveRows,
+    ) -> Result<(ChangeSet, Vec<String>), PipelineError> {
+        let pipeline = batch.pipeline;
+        let repeats = if pipeline.is_history() { self.repeats.open().await? } else { None };
+        let awaited = self.awaited(pipeline, table).await?;
+        let target = MergeTarget {
+            table,
+            live,
+            waiting: Some(awaited.as_waiting()),
+            hashdiff: table.transaction(&watermarks::hashdiff_id(pipeline)).await?,
+            sequence: table.transaction(&watermarks::sequence_id(pipeline)).await?,
+            repeats: repeats.as_ref(),
+            rebuilds: self.rebuilds(pipeline, table).await?,
+        };
+        Ok(batch.merge(staged, target).await?)
+    }
+
+    /// How often the table was rebuilt, this batch included.
+    pub(super) async fn rebuilds(
+        &self,
+        pipeline: &Pipeline,
+        table: &LakeTable,
+    ) -> Result<i64, PipelineError> {
+        let before = table.transaction(&watermarks::rebuilds_id(pipeline)).await?.unwrap_or_default();
+        Ok(before + i64::from(self.refresh == Refresh::Rebuild))
+    }
+}
