@@ -16,11 +16,11 @@ use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;
 use kimball_config::{EarlyArriving, Fact, FactLoading, Severity};
 
-use super::broker::{Joined, SentinelCounts, Sentinels};
+use super::broker::{Joined, SentinelCounts, Sentinels, nested};
 use super::repeats::KeyHashes;
 use super::{Broker, FactMerge};
 use crate::EngineError;
-use crate::columns::OP;
+use crate::columns::{DEFAULT_KEYS, OP, qualified};
 use crate::keys::{hash_of, row_hash};
 use crate::merge::Collector;
 use crate::session::query;
@@ -28,15 +28,14 @@ use crate::stage::{Spool, SpoolWriter, Unread};
 
 /// The hash of a row's merge key.
 const GRAIN: &str = "__k_grain";
+/// Whether a foreign key that the query gave is NULL or points nowhere.
+const LOST: &str = "__k_lost";
 
-/// Whether the first rows of a fact can be loaded without being kept: nothing but its foreign keys and its grain has
-/// to be known of them.
+/// Whether the first rows of a fact can be loaded without being kept.
 pub(crate) fn fits_one_pass(fact: &Fact) -> bool {
     fact.loading == FactLoading::Upsert
         && fact.grain_validation == Severity::Error
         && fact.junk_dimensions.is_empty()
-        && fact.foreign_keys.iter().all(|key| key.lookup.is_some())
-        && !fact.foreign_keys.is_empty()
 }
 
 /// What is left of rows that were loaded in passing.
@@ -62,8 +61,11 @@ impl FactMerge<'_> {
     ) -> Result<Option<Passed>, EngineError> {
         let taken = unread.register(self.session, "staged")?;
         let broker = Broker { session: self.session, fact: self.fact, dimensions: self.dimensions };
-        let Some(Joined { rows, counts, .. }) = broker.join("staged").await? else { return Ok(None) };
-        let rows = self.with_grain(rows).await?;
+        let (rows, counts) = match broker.join("staged").await? {
+            Some(Joined { rows, counts, .. }) => (rows, counts),
+            None => (self.session.table("staged").await?, SentinelCounts::of([])),
+        };
+        let rows = self.with_checks(rows).await?;
         let checks = Arc::new(Checks::new(self.fact, counts, rows.schema().as_arrow()));
         let streams = match streams {
             Streams::One => vec![rows.execute_stream().await?],
@@ -96,14 +98,33 @@ impl FactMerge<'_> {
         Ok(Some(Passed { exceptional, sentinels: checks.counts.total() }))
     }
 
-    /// The action rows of rows with their foreign keys, each with the hash of its merge key.
-    async fn with_grain(&self, rows: DataFrame) -> Result<DataFrame, EngineError> {
-        let name = "__k_passing";
-        self.session.deregister_table(name)?;
-        self.session.register_table(name, rows.into_view())?;
+    /// The action rows of rows with their foreign keys, each with the hash of its merge key, and with whether one of
+    /// the foreign keys that the query gave points nowhere.
+    async fn with_checks(&self, rows: DataFrame) -> Result<DataFrame, EngineError> {
+        self.session.deregister_table("__k_passing")?;
+        self.session.register_table("__k_passing", rows.into_view())?;
         self.session.register_udf(row_hash());
-        let noted = format!("{} AS {GRAIN}, s.{OP}, ", hash_of("s", &self.fact.merge_keys));
-        Ok(query(self.session, &self.new_rows_with(&format!("{name} s"), &noted)).await?)
+        let mut joined = "__k_passing s".to_owned();
+        let mut lost = vec!["false".to_owned()];
+        let given = self.fact.foreign_keys.iter().filter(|key| key.lookup.is_none());
+        for (place, key) in given.enumerate() {
+            let column = qualified("s", &key.column);
+            lost.push(format!("{column} IS NULL"));
+            let (Some(table), Some(surrogate)) = (&key.references, &key.dimension_key) else { continue };
+            let Some(dimension) = self.dimensions.get(table) else { continue };
+            let (name, alias) = (format!("__k_referenced_{place}"), format!("r{place}"));
+            self.session.deregister_table(&name)?;
+            self.session.register_table(&name, dimension.rows().await?)?;
+            let found = qualified(&alias, surrogate);
+            joined = format!("{name} {alias} RIGHT JOIN {} ON {found} = {column}", nested(&joined));
+            lost.push(format!("({column} NOT IN {DEFAULT_KEYS} AND {found} IS NULL)"));
+        }
+        let noted = format!(
+            "{} AS {GRAIN}, ({}) AS {LOST}, s.{OP}, ",
+            hash_of("s", &self.fact.merge_keys),
+            lost.join(" OR ")
+        );
+        Ok(query(self.session, &self.new_rows_with(&joined, &noted)).await?)
     }
 }
 
@@ -142,6 +163,9 @@ impl Checks {
         if let Some(hashes) = rows.column_by_name(GRAIN) {
             let hashes = hashes.as_primitive::<Int64Type>().values();
             locked(&self.grain).extend(hashes.iter().map(|hash| hash.cast_unsigned()))?;
+        }
+        if rows.column_by_name(LOST).is_some_and(|lost| lost.as_boolean().has_true()) {
+            self.stopped.store(true, Ordering::Relaxed);
         }
         let Some(exceptional) = self.counts.having_any(rows) else { return Ok(()) };
         self.counts.note(rows);

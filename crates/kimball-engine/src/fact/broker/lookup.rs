@@ -165,7 +165,7 @@ fn members(
 }
 
 /// A side of a join; one that is a join itself stands in parentheses.
-pub(super) fn nested(joined: &str) -> String {
+pub(crate) fn nested(joined: &str) -> String {
     if joined.contains(" JOIN ") { format!("({joined})") } else { joined.to_owned() }
 }
 

@@ -20,6 +20,7 @@ use kimball_lake::LakeTable;
 
 use self::lookup::Prepared;
 pub(crate) use self::lookup::is_history;
+pub(super) use self::lookup::nested;
 pub(crate) use self::sentinels::{SentinelCounts, Sentinels};
 use crate::EngineError;
 use crate::columns::{ROW_ID, listed, quoted};
