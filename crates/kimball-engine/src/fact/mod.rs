@@ -13,7 +13,7 @@ pub use early::EarlyMembers;
 pub(crate) use early::early_members;
 pub use evidence::{Evidence, EvidenceChange, unresolved_schema};
 pub use junk::JunkMerge;
-pub(crate) use prepare::{FactRows, Preparation};
+pub(crate) use prepare::{FactRows, Preparation, comes_from_lookups};
 pub use rekey::{Rekeyed, Waiting};
 
 use std::sync::Arc;
