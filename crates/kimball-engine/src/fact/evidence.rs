@@ -13,8 +13,10 @@ use kimball_config::{FactLoading, ForeignKey, Lookup};
 use kimball_lake::{FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN};
 
 use super::FactMerge;
-use super::rekey::{old_name, waits};
-use crate::columns::{ACTION, DEFAULT_KEYS, OP, action, equal_keys, instant_sql, literal, qualified, quoted};
+use super::broker::Sentinels;
+use super::matching::found_name;
+use super::rekey::{GRAIN, REKEYED, old_name, waits};
+use crate::columns::{ACTION, IS_DELETED, OP, action, equal_keys, instant_sql, literal, qualified, quoted};
 use crate::keys::{SEED, arguments, key_hash, row_json};
 use crate::layout::timestamp;
 use crate::merge::{ChangeSet, Collector};
@@ -85,57 +87,99 @@ impl FactMerge<'_> {
         Ok(number(self.session, "SELECT count(*) FROM __k_open").await? > 0)
     }
 
-    fn grain(&self, prefix: &str) -> String {
+    pub(super) fn grain(&self, prefix: &str) -> String {
         format!("grain_key({SEED}, {})", arguments(prefix, &self.fact.merge_keys))
+    }
+
+    fn lookups_found(&self) -> impl Iterator<Item = (&ForeignKey, &Lookup, Sentinels)> {
+        let lookups = self.fact.foreign_keys.iter().filter_map(|key| Some((key, key.lookup.as_ref()?)));
+        lookups.zip(&self.rows.sentinels).map(|((key, lookup), found)| (key, lookup, *found))
     }
 
     /// Notes the staged rows that end on −3.
     pub(crate) async fn gather_evidence(&self, collector: &mut Collector) -> Result<(), EngineError> {
         self.session.register_udf(key_hash("grain_key", &self.fact.merge_keys));
         self.session.register_udf(row_json("grain_json", &self.fact.merge_keys));
-        let lookups = self.fact.foreign_keys.iter().filter_map(|key| Some((key, key.lookup.as_ref()?)));
-        for ((key, lookup), found) in lookups.zip(&self.rows.sentinels) {
+        for (key, lookup, found) in self.lookups_found() {
             if found.not_yet == 0 || !waits(lookup) {
                 continue;
             }
-            let function = format!("identity_json_{}", key.column);
-            self.session.register_udf(row_json(&function, &lookup.source_columns));
-            let event = match &lookup.event_time {
-                Some(event) => format!("arrow_try_cast({}, '{}')", qualified("s", event), timestamp()),
-                None => format!("arrow_cast(NULL, '{}')", timestamp()),
-            };
-            let sql = format!(
-                "SELECT {} AS relationship, {} AS fact_grain_hash, grain_json({}) AS fact_grain_json, \
-                 {}({}) AS source_identity_json, {event} AS event_time FROM {}",
-                literal(&key.column),
-                self.grain("s"),
-                arguments("s", &self.fact.merge_keys),
-                quoted(&function),
-                arguments("s", &lookup.source_columns),
-                self.ending_without_member(key, lookup)
+            let found = qualified("e", &found_name(&key.column));
+            let rows = format!(
+                "{} e WHERE e.{OP} = 1 AND {found} = -3 AND {} = -3",
+                self.endings(),
+                qualified("e", &key.column)
             );
-            let opened = query(self.session, &sql).await?.collect().await?;
-            collector.change().evidence.opened.extend(opened);
+            self.open(key, lookup, &rows, collector).await?;
         }
         Ok(())
     }
 
-    /// The staged rows whose row in the table will hold −3.
-    fn ending_without_member(&self, key: &ForeignKey, lookup: &Lookup) -> String {
-        let (rows, ending) = self.endings(key, lookup);
-        format!("{rows} WHERE s.{OP} = 1 AND {} = -3 AND ({ending}) = -3", qualified("s", &key.column))
+    /// Notes the rows that were loaded before and wait from now on, or under another merge key.
+    pub(super) async fn gather_evidence_of_rekeyed(
+        &self,
+        collector: &mut Collector,
+    ) -> Result<(), EngineError> {
+        for (key, lookup, _) in self.lookups_found().filter(|(_, lookup, _)| waits(lookup)) {
+            let rows = format!(
+                "{REKEYED} e WHERE {} = -3 AND ({} IS NULL OR e.{GRAIN} <> {})",
+                qualified("e", &key.column),
+                qualified("e", &old_name(&key.column)),
+                self.grain("e")
+            );
+            self.open(key, lookup, &rows, collector).await?;
+        }
+        Ok(())
     }
 
-    /// The staged rows, and the key that the row in the table will hold.
-    fn endings(&self, key: &ForeignKey, lookup: &Lookup) -> (String, String) {
-        if self.fact.loading != FactLoading::Upsert || !self.has_rows {
-            return ("staged s".to_owned(), qualified("s", &key.column));
+    /// Notes that rows, as a relation `e` with its condition, wait.
+    async fn open(
+        &self,
+        key: &ForeignKey,
+        lookup: &Lookup,
+        rows: &str,
+        collector: &mut Collector,
+    ) -> Result<(), EngineError> {
+        let function = format!("identity_json_{}", key.column);
+        self.session.register_udf(row_json(&function, &lookup.source_columns));
+        let event = match &lookup.event_time {
+            Some(event) => format!("arrow_try_cast({}, '{}')", qualified("e", event), timestamp()),
+            None => format!("arrow_cast(NULL, '{}')", timestamp()),
+        };
+        let sql = format!(
+            "SELECT {} AS relationship, {} AS fact_grain_hash, grain_json({}) AS fact_grain_json, \
+             {}({}) AS source_identity_json, {event} AS event_time FROM {rows}",
+            literal(&key.column),
+            self.grain("e"),
+            arguments("e", &self.fact.merge_keys),
+            quoted(&function),
+            arguments("e", &lookup.source_columns),
+        );
+        let opened = query(self.session, &sql).await?.collect().await?;
+        collector.change().evidence.opened.extend(opened);
+        Ok(())
+    }
+
+    /// The staged rows with the keys that their rows in the table will hold, the ones that were found for them, and as
+    /// [`GRAIN`] the hash of the merge key that the row had so far.
+    fn endings(&self) -> String {
+        let meets_rows = self.fact.loading == FactLoading::Upsert && self.has_rows;
+        let mut columns: Vec<String> = self.output.iter().map(|column| qualified("s", column)).collect();
+        for key in &self.fact.foreign_keys {
+            let Some(lookup) = &key.lookup else { continue };
+            let durable = key.durable.as_ref().map(|durable| &durable.column);
+            for column in [&key.column].into_iter().chain(durable) {
+                let ending = if meets_rows { self.stamped(key, lookup, column) } else { self.found(column) };
+                columns.push(format!("{ending} AS {}", quoted(column)));
+                columns.push(format!("{} AS {}", self.found(column), quoted(&found_name(column))));
+            }
         }
-        let inputs: Vec<&str> =
-            lookup.source_columns.iter().chain(&lookup.event_time).map(String::as_str).collect();
-        let same = equal_keys("s", "h", &self.fact.merge_keys);
-        let ending = super::stamped(key, &key.column, &inputs, &super::prepare::milestones(self.fact));
-        (format!("hit h RIGHT JOIN staged s ON {same}"), ending)
+        let staged = format!("{} s", self.arriving());
+        let rows = match meets_rows {
+            true => format!("hit h RIGHT JOIN {staged} ON {}", equal_keys("s", "h", &self.fact.merge_keys)),
+            false => staged,
+        };
+        format!("(SELECT {}, {} AS {GRAIN}, s.{OP} FROM {rows})", columns.join(", "), self.grain("s"))
     }
 
     /// Notes which of the rows that waited wait no more: those that got a key, in this batch or in one whose
@@ -144,35 +188,42 @@ impl FactMerge<'_> {
         if !self.has_open_keys().await? {
             return Ok(());
         }
-        let mut keys = Vec::new();
-        let mut still = vec!["SELECT relationship, fact_grain_hash FROM __k_opened".to_owned()];
         let opened = std::mem::take(&mut collector.change().evidence.opened);
         register_batches(self.session, "__k_opened", &opened)?;
         collector.change().evidence.opened = opened;
-        let has_found = self.session.table_exist("__k_found")?;
-        let lookups = self.fact.foreign_keys.iter().filter_map(|key| Some((key, key.lookup.as_ref()?)));
-        for (key, lookup) in lookups.filter(|(_, lookup)| waits(lookup)) {
+        let untouched = self.target.live.at(collector.untouched(self.target.live));
+        self.target.register("__k_untouched", untouched).await?;
+        let mut keys = Vec::new();
+        let mut still = vec!["SELECT relationship, fact_grain_hash FROM __k_opened".to_owned()];
+        let has_rekeyed = self.session.table_exist(REKEYED)?;
+        let endings = self.endings();
+        for (key, lookup, _) in self.lookups_found() {
             let relationship = literal(&key.column);
-            let (rows, ending) = self.endings(key, lookup);
-            let staged = format!(
-                "SELECT {relationship} AS relationship, {} AS fact_grain_hash, {ending} AS assigned_key FROM {rows} WHERE s.{OP} = 1",
-                self.grain("s")
-            );
-            still.push(format!(
-                "SELECT relationship, fact_grain_hash FROM ({staged}) WHERE assigned_key = -3"
+            let known = |grain: &str, rest: &str| {
+                format!("SELECT {relationship} AS relationship, {grain} AS fact_grain_hash{rest}")
+            };
+            let ending = qualified("e", &key.column);
+            let assigned = format!(", {ending} AS assigned_key");
+            keys.push(format!(
+                "{} FROM {endings} e WHERE e.{OP} = 1",
+                known(&format!("e.{GRAIN}"), &assigned)
             ));
-            keys.push(staged);
-            if has_found {
-                let (new, old) = (qualified("f", &key.column), qualified("f", &old_name(&key.column)));
-                let grain = self.grain("f");
-                keys.push(format!(
-                    "SELECT {relationship} AS relationship, {grain} AS fact_grain_hash, {new} AS assigned_key FROM __k_found f \
-                     WHERE {old} = -3 AND {new} NOT IN {DEFAULT_KEYS}"
-                ));
+            let grain = self.grain("e");
+            let waiting = known(&grain, "");
+            still.push(format!("{waiting} FROM {endings} e WHERE e.{OP} = 1 AND {ending} = -3"));
+            if !waits(lookup) {
+                // Nobody looks for the members of these.
                 still.push(format!(
-                    "SELECT {relationship} AS relationship, {grain} AS fact_grain_hash FROM __k_found f \
-                     WHERE {old} = -3 AND {new} IN {DEFAULT_KEYS}"
+                    "{waiting} FROM __k_untouched e WHERE {ending} = -3 AND NOT coalesce(e.{IS_DELETED}, false)"
                 ));
+            }
+            if has_rekeyed {
+                let waited = format!("{} = -3", qualified("e", &old_name(&key.column)));
+                keys.push(format!(
+                    "{} FROM {REKEYED} e WHERE {waited} AND {ending} <> -3",
+                    known(&format!("e.{GRAIN}"), &assigned)
+                ));
+                still.push(format!("{waiting} FROM {REKEYED} e WHERE {ending} = -3"));
             }
         }
         let sql = format!(
@@ -198,7 +249,7 @@ impl FactMerge<'_> {
             return Ok(resolved);
         }
         self.target.register_all("target").await?;
-        let lookups = self.fact.foreign_keys.iter().filter(|key| key.lookup.as_ref().is_some_and(waits));
+        let lookups = self.fact.foreign_keys.iter().filter(|key| key.lookup.is_some());
         let stored: Vec<String> = lookups
             .map(|key| {
                 format!(

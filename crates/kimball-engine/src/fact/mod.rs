@@ -5,6 +5,7 @@ mod broker;
 mod early;
 mod evidence;
 mod junk;
+mod matching;
 mod one_pass;
 mod prepare;
 mod rekey;
@@ -16,7 +17,7 @@ pub(crate) use early::early_members;
 pub use evidence::{Evidence, EvidenceChange, unresolved_schema};
 pub use junk::JunkMerge;
 pub(crate) use one_pass::{Passed, Streams, fits_one_pass};
-pub(crate) use prepare::{FactRows, Preparation};
+pub(crate) use prepare::{FactRows, Preparation, comes_from_lookups};
 pub use rekey::{Rekeyed, Waiting};
 
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
-use kimball_config::{Fact, FactLoading, ForeignKey, Pipeline};
+use kimball_config::{Fact, FactLoading, ForeignKey, Lookup, Pipeline};
 use kimball_lake::{FILE_COLUMN, ROW_COLUMN, RowRemovals};
 use roaring::RoaringTreemap;
 
@@ -65,6 +66,7 @@ impl FactMerge<'_> {
     /// Merges the staged rows.
     pub(crate) async fn run(&self, collector: &mut Collector) -> Result<(), EngineError> {
         self.session.register_udf(value_hash());
+        let _matched = self.match_rows().await?;
         match self.fact.loading {
             FactLoading::Upsert => self.upsert().merge(&self.target, collector).await?,
             FactLoading::Append => {
@@ -82,7 +84,7 @@ impl FactMerge<'_> {
     fn added(&self) -> Vec<(String, String)> {
         let looked_up = self.staged.layout.looked_up.iter();
         let mut all: Vec<(String, String)> =
-            looked_up.map(|column| (column.clone(), qualified("s", column))).collect();
+            looked_up.map(|column| (column.clone(), self.found(column))).collect();
         for computed in &self.staged.layout.computed {
             let value = match &computed.role {
                 Role::JunkKey(columns) => junk_key("s", columns),
@@ -121,7 +123,7 @@ impl FactMerge<'_> {
             Arrival::Changes => String::new(),
             _ => format!(" LEFT ANTI JOIN target t ON {}", equal_keys("s", "t", &self.fact.merge_keys)),
         };
-        self.new_rows(&format!("(SELECT * FROM staged WHERE {OP} = 1) s{new_only}"))
+        self.new_rows(&format!("(SELECT * FROM {} WHERE {OP} = 1) s{new_only}", self.arriving()))
     }
 
     /// The partitions that the batch speaks of hold its rows and nothing else (semantics 8.1). Those that hold the
@@ -204,11 +206,9 @@ impl FactMerge<'_> {
         let mut derived: Vec<Derived> = Vec::new();
         for key in &self.fact.foreign_keys {
             let Some(lookup) = &key.lookup else { continue };
-            let inputs: Vec<&str> =
-                lookup.source_columns.iter().chain(&lookup.event_time).map(String::as_str).collect();
             let durable = key.durable.as_ref().map(|durable| durable.column.as_str());
             for column in [key.column.as_str()].into_iter().chain(durable) {
-                let value = stamped(key, column, &inputs, &milestones);
+                let value = self.stamped(key, lookup, column);
                 derived.push(Derived { column: column.to_owned(), value, compared: true });
             }
         }
@@ -230,10 +230,10 @@ impl FactMerge<'_> {
         Upsert {
             keys: &self.fact.merge_keys,
             key_role: "merge key",
-            staged: "staged",
+            staged: self.arriving(),
             output: &self.output,
             kept_over_null: milestones,
-            net: if self.rows.is_net { Net::Settled } else { Net::LastChange },
+            net: if self.rows.is_net || self.is_matched() { Net::Settled } else { Net::LastChange },
             derived,
             loaded: "true".to_owned(),
             arrival: self.staged.arrival,
@@ -243,6 +243,45 @@ impl FactMerge<'_> {
             has_rows: self.has_rows,
             inferred: None,
         }
+    }
+
+    /// A foreign key counts as first stamped (semantics 8.2): while its identity and event time stay the same, a
+    /// row keeps the key of a real member that it has, unless it is to be restated; a deleted row keeps any. An event
+    /// that a milestone told and that is not lost keeps its key, too.
+    fn stamped(&self, key: &ForeignKey, lookup: &Lookup, column: &str) -> String {
+        let milestones = prepare::milestones(self.fact);
+        let inputs: Vec<&str> =
+            lookup.source_columns.iter().chain(&lookup.event_time).map(String::as_str).collect();
+        let (new, old) = (self.found(column), qualified("h", column));
+        let version = self.found(&key.column);
+        let retains = |input: &&&str| milestones.contains(input) || milestones.contains(&key.column.as_str());
+        let same = inputs
+            .iter()
+            .map(|input| {
+                let told = match milestones.contains(input) {
+                    true => retained(input),
+                    false => qualified("s", input),
+                };
+                format!("({told} IS NOT DISTINCT FROM {})", qualified("h", input))
+            })
+            .collect::<Vec<_>>()
+            .join(" AND ");
+        let lost = inputs.iter().filter(retains).map(|input| {
+            format!("({} IS NULL AND {} IS NOT NULL)", qualified("s", input), qualified("h", input))
+        });
+        let lost: Vec<String> = lost.collect();
+        let is_lost = if lost.is_empty() { "false".to_owned() } else { format!("({})", lost.join(" OR ")) };
+        let restated = match key.restate_on_late_dimension {
+            true => format!("AND {version} IN {DEFAULT_KEYS} "),
+            false => String::new(),
+        };
+        format!(
+            "CASE WHEN coalesce(s.{OP}, 0) = 0 THEN {old} \
+             WHEN h.{FILE_COLUMN} IS NOT NULL AND {is_lost} AND {old} IS NOT NULL THEN {old} \
+             WHEN h.{FILE_COLUMN} IS NOT NULL AND {old} NOT IN {DEFAULT_KEYS} {restated}\
+             AND {version} NOT IN (-4, -2, -1) AND {} AND {same} THEN {old} ELSE {new} END",
+            self.may_keep(column)
+        )
     }
 }
 
@@ -255,39 +294,4 @@ fn retained(column: &str) -> String {
 pub(crate) fn days_between(from: &str, to: &str) -> String {
     let day = |value: &str| format!("CAST(arrow_cast(CAST({value} AS DATE), 'Int32') AS BIGINT)");
     format!("({} - {})", day(to), day(from))
-}
-
-/// A foreign key counts as first stamped (semantics 8.2): while its identity and event time stay the same, a
-/// row keeps the key of a real member that it has, unless it is to be restated; a deleted row keeps any. An event
-/// that a milestone told and that is not lost keeps its key, too.
-fn stamped(key: &ForeignKey, column: &str, inputs: &[&str], milestones: &[&str]) -> String {
-    let (new, old) = (qualified("s", column), qualified("h", column));
-    let version = qualified("s", &key.column);
-    let retains = |input: &&&str| milestones.contains(input) || milestones.contains(&key.column.as_str());
-    let same = inputs
-        .iter()
-        .map(|input| {
-            let told = match milestones.contains(input) {
-                true => retained(input),
-                false => qualified("s", input),
-            };
-            format!("({told} IS NOT DISTINCT FROM {})", qualified("h", input))
-        })
-        .collect::<Vec<_>>()
-        .join(" AND ");
-    let lost = inputs.iter().filter(retains).map(|input| {
-        format!("({} IS NULL AND {} IS NOT NULL)", qualified("s", input), qualified("h", input))
-    });
-    let lost: Vec<String> = lost.collect();
-    let is_lost = if lost.is_empty() { "false".to_owned() } else { format!("({})", lost.join(" OR ")) };
-    let restated = match key.restate_on_late_dimension {
-        true => format!("AND {version} IN {DEFAULT_KEYS} "),
-        false => String::new(),
-    };
-    format!(
-        "CASE WHEN coalesce(s.{OP}, 0) = 0 THEN {old} \
-         WHEN h.{FILE_COLUMN} IS NOT NULL AND {is_lost} AND {old} IS NOT NULL THEN {old} \
-         WHEN h.{FILE_COLUMN} IS NOT NULL AND {old} NOT IN {DEFAULT_KEYS} {restated}\
-         AND {version} NOT IN (-4, -2, -1) AND {same} THEN {old} ELSE {new} END"
-    )
 }

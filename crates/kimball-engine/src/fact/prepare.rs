@@ -53,11 +53,7 @@ impl Preparation<'_> {
     /// [`EngineError::DataQuality`] for merge keys that are there twice, foreign keys that point nowhere, and
     /// identities that the lookups refuse.
     pub(crate) async fn run(&self) -> Result<FactRows, EngineError> {
-        let looks_up_key = self
-            .fact
-            .foreign_keys
-            .iter()
-            .any(|key| key.lookup.is_some() && self.fact.merge_keys.contains(&key.column));
+        let looks_up_key = comes_from_lookups(self.fact, &self.fact.merge_keys);
         let mut warnings = Vec::new();
         let mut net = None;
         if !looks_up_key {
@@ -189,6 +185,16 @@ impl Preparation<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the value of one of `columns` is known after the lookups alone: a foreign key that one finds, or an
+/// identity that one maps.
+pub(crate) fn comes_from_lookups(fact: &Fact, columns: &[String]) -> bool {
+    fact.foreign_keys.iter().filter_map(|key| Some((key, key.lookup.as_ref()?))).any(|(key, lookup)| {
+        let durable = key.durable.as_ref().map(|durable| &durable.column);
+        let mapped = lookup.identity_map.iter().flat_map(|_| &lookup.source_columns);
+        [&key.column].into_iter().chain(durable).chain(mapped).any(|column| columns.contains(column))
+    })
 }
 
 /// The last change of every merge key.

@@ -18,6 +18,11 @@ use crate::quality::number;
 use crate::session::query;
 use crate::stage::{Numbering, Spool};
 
+/// Rows that were loaded before, with the keys that they will have.
+pub(super) const REKEYED: &str = "__k_rekeyed";
+/// Rows in hand: the hash of the merge key that their row of the table has.
+pub(super) const GRAIN: &str = "__k_grain";
+
 /// What loaded rows wait for.
 #[derive(Debug, Clone, Copy)]
 pub struct Waiting<'a> {
@@ -73,7 +78,9 @@ impl FactMerge<'_> {
         let broker = Broker { session: self.session, fact: self.fact, dimensions: self.dimensions };
         if let Some(looked_up) = broker.resolve("__k_waiting", waiting.rows()).await? {
             looked_up.rows.register(self.session, "__k_found").await?;
+            self.register_rekeyed().await?;
             self.write_rekeyed(collector).await?;
+            self.gather_evidence_of_rekeyed(collector).await?;
             self.settle_evidence(collector).await?;
         }
         Ok(())
@@ -145,14 +152,15 @@ impl FactMerge<'_> {
         addresses(query(self.session, &sql).await?).await
     }
 
-    /// `__k_waiting`: the rows in hand with their present keys as `__k_old_…`.
+    /// `__k_waiting`: the rows in hand with their present keys as `__k_old_…`, and the hash of their present merge key.
     async fn register_waiting(&self) -> Result<Spool, EngineError> {
         let old = self.staged.layout.looked_up.iter();
         let old = old.map(|column| format!("{} AS {}", quoted(column), quoted(&old_name(column))));
         let sql = format!(
-            "SELECT {}, {}, {FILE_COLUMN}, {ROW_COLUMN}, CAST(1 AS BIGINT) AS {OP} FROM __k_loaded",
+            "SELECT {}, {}, {} AS {GRAIN}, {FILE_COLUMN}, {ROW_COLUMN}, CAST(1 AS BIGINT) AS {OP} FROM __k_loaded",
             listed("", &self.output),
-            old.collect::<Vec<_>>().join(", ")
+            old.collect::<Vec<_>>().join(", "),
+            self.grain("")
         );
         let stream = query(self.session, &sql).await?.execute_stream().await?;
         let spool = Spool::fill(stream, Numbering::Numbered).await?;
@@ -174,40 +182,59 @@ impl FactMerge<'_> {
         format!("({new} NOT IN {DEFAULT_KEYS} AND ({reasons}))")
     }
 
-    async fn write_rekeyed(&self, collector: &mut Collector) -> Result<(), EngineError> {
-        let mut values: BTreeMap<&str, String> = BTreeMap::new();
-        let (mut changed, mut repaired) = (Vec::new(), Vec::new());
+    /// `__k_rekeyed`: the rows in hand as they will be, what their keys were as `__k_old_…`.
+    async fn register_rekeyed(&self) -> Result<(), EngineError> {
+        let mut columns: Vec<String> = self.output.iter().map(|column| qualified("f", column)).collect();
         for (key, lookup) in self.lookups() {
             let takes = self.takes(key, lookup);
             let durable = key.durable.as_ref().map(|durable| &durable.column);
             for column in [&key.column].into_iter().chain(durable) {
                 let (new, old) = (qualified("f", column), qualified("f", &old_name(column)));
-                values.insert(column, format!("CASE WHEN {takes} THEN {new} ELSE {old} END"));
+                columns.push(format!("CASE WHEN {takes} THEN {new} ELSE {old} END AS {}", quoted(column)));
+                columns.push(old);
             }
-            repaired.push(format!("({takes} AND {} = -3)", qualified("f", &old_name(&key.column))));
-            changed.push(takes);
         }
+        let sql = format!(
+            "SELECT {}, f.{GRAIN}, f.{FILE_COLUMN}, f.{ROW_COLUMN} FROM __k_found f",
+            columns.join(", ")
+        );
+        self.session.deregister_table(REKEYED)?;
+        self.session.register_table(REKEYED, query(self.session, &sql).await?.into_view())?;
+        Ok(())
+    }
+
+    async fn write_rekeyed(&self, collector: &mut Collector) -> Result<(), EngineError> {
+        let looked_up = &self.staged.layout.looked_up;
         let columns = self.staged.layout.schema.fields().iter().map(|field| {
-            let column = field.name().as_str();
-            let value = match column {
+            let column = field.name();
+            let value = match column.as_str() {
                 PROCESSED_AT => self.clock.clone(),
                 BATCH_ID => literal(self.batch_id),
-                column => values.get(column).cloned().unwrap_or_else(|| qualified("h", column)),
+                _ if looked_up.contains(column) => qualified("r", column),
+                _ => qualified("h", column),
             };
             format!("{value} AS {}", quoted(column))
         });
+        let changed = looked_up.iter().map(|column| {
+            format!("({} IS DISTINCT FROM {})", qualified("r", column), qualified("r", &old_name(column)))
+        });
         let rows = format!(
-            "SELECT {}, h.{FILE_COLUMN}, h.{ROW_COLUMN}, CAST({} AS BIGINT) AS {ACTION} FROM __k_found f JOIN __k_loaded h \
-             ON f.{FILE_COLUMN} = h.{FILE_COLUMN} AND f.{ROW_COLUMN} = h.{ROW_COLUMN} WHERE {}",
+            "SELECT {}, h.{FILE_COLUMN}, h.{ROW_COLUMN}, CAST({} AS BIGINT) AS {ACTION} FROM {REKEYED} r JOIN __k_loaded h \
+             ON r.{FILE_COLUMN} = h.{FILE_COLUMN} AND r.{ROW_COLUMN} = h.{ROW_COLUMN} WHERE {}",
             columns.collect::<Vec<_>>().join(", "),
             action::UPDATE,
-            changed.join(" OR ")
+            changed.collect::<Vec<_>>().join(" OR ")
         );
         let before = collector.change().counts.updated;
         collector.take(query(self.session, &rows).await?).await?;
         let all = collector.change().counts.updated - before;
-        let of_waiting = format!("SELECT count(*) FROM __k_found f WHERE {}", repaired.join(" OR "));
-        let repaired = number(self.session, &of_waiting).await?;
+        let repaired = self.lookups().map(|(key, _)| {
+            let (new, old) = (qualified("r", &key.column), qualified("r", &old_name(&key.column)));
+            format!("({old} = -3 AND {new} <> -3)")
+        });
+        let repaired = repaired.collect::<Vec<_>>().join(" OR ");
+        let repaired =
+            number(self.session, &format!("SELECT count(*) FROM {REKEYED} r WHERE {repaired}")).await?;
         collector.change().rekeyed = Rekeyed { repaired, restated: all.saturating_sub(repaired) };
         Ok(())
     }

@@ -68,16 +68,6 @@ impl Layout {
                 self.looked_up.push(column.clone());
             }
             self.require("lookup column", &lookup.source_columns)?;
-            let is_key = |column: &&String| fact.merge_keys.contains(column);
-            if let (Some(map), Some(column)) =
-                (&lookup.identity_map, lookup.source_columns.iter().find(is_key))
-            {
-                return Err(EngineError::Config(format!(
-                    "foreign key `{}`: `{column}` is a merge key, and {map} would change it: give the query another \
-                     column with the identity as it came",
-                    key.column
-                )));
-            }
             self.require("event_time", lookup.event_time.as_slice())?;
         }
         Ok(())

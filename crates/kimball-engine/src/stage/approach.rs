@@ -10,6 +10,7 @@ use super::follow::Followed;
 use super::shape::{self, Fickle};
 use super::{Images, Query, Refresh, StageInput};
 use crate::EngineError;
+use crate::fact::comes_from_lookups;
 use crate::source::{PinnedSource, Reading};
 
 /// How a batch gets its rows, and why.
@@ -55,7 +56,7 @@ pub enum WholeReason {
     Reconfigured,
     /// A feed has no watermark yet.
     NewFeed,
-    /// A key is no column of the query's output, but found by a lookup.
+    /// A lookup finds a key, or maps it: the query's output does not hold its value.
     LookedUpKey,
     /// A key is computed by an aggregate or a window function.
     ComputedKey,
@@ -125,7 +126,7 @@ impl fmt::Display for WholeReason {
             }
             Self::Reconfigured => "the configuration changed, and a source is read as a snapshot",
             Self::NewFeed => "a feed is read for the first time",
-            Self::LookedUpKey => "a key of the table is found by a lookup, not by the query",
+            Self::LookedUpKey => "a key of the table is found or mapped by a lookup, not by the query",
             Self::ComputedKey => "a key of the table is computed by an aggregate or a window function",
             Self::ComputedJoin => "the query joins by what an aggregate or a window function computes",
             Self::Volatile => "the query calls a function that gives another value every time",
@@ -226,8 +227,15 @@ fn follow(
     }
     let fields = query.written.schema().fields();
     let place = |key: &String| fields.iter().position(|field| field.name() == key);
-    let places = followed_keys(input.pipeline).iter().map(place).collect::<Option<Vec<_>>>();
-    let Some(places) = places else { return Ok(Err(WholeReason::LookedUpKey)) };
+    let keys = followed_keys(input.pipeline);
+    if let TableKind::Fact(fact) = &input.pipeline.kind
+        && comes_from_lookups(fact, keys)
+    {
+        return Ok(Err(WholeReason::LookedUpKey));
+    }
+    let Some(places) = keys.iter().map(place).collect::<Option<Vec<_>>>() else {
+        return Ok(Err(WholeReason::LookedUpKey));
+    };
     let by_partition = matches!(&input.pipeline.kind,
         TableKind::Fact(fact) if fact.loading == FactLoading::ReplacePartitions);
     if query.is_row_wise() && input.sources.len() == 1 && !by_partition && input.images == Images::Each {
