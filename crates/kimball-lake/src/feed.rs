@@ -8,6 +8,7 @@ use deltalake::kernel::transaction::PROTOCOL;
 use deltalake::kernel::{Action, Add};
 
 use crate::changes::{Change, ChangedRows};
+use crate::rechecked::Rechecked;
 use crate::table::CHANGE_FEED;
 use crate::{LakeError, LakeTable};
 
@@ -102,7 +103,7 @@ impl LakeTable {
             }
         }
         let provider = self.inner.table_provider().with_adds(added);
-        Ok(Arc::new(provider.build().await?))
+        Ok(Arc::new(Rechecked(Arc::new(provider.build().await?))))
     }
 
     /// A log is cleaned up from its beginning: where the first commit is there, the others are. Readers pass over

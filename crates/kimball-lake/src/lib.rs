@@ -15,6 +15,7 @@ mod live;
 mod location;
 mod page_reader;
 mod partition;
+mod rechecked;
 mod scan;
 mod schema;
 mod table;

@@ -15,6 +15,7 @@ use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::TryStreamExt;
 
 use crate::location::{Folder, folder_url};
+use crate::rechecked::Rechecked;
 use crate::scan::stored_at;
 use crate::write::DataFile;
 use crate::{LakeError, TableId, Warehouse};
@@ -241,7 +242,8 @@ impl LakeTable {
     /// # Errors
     /// [`LakeError::Delta`] when the table uses a feature that cannot be read.
     pub async fn rows(&self) -> Result<Arc<dyn TableProvider>, LakeError> {
-        self.inner.table_provider().await.map_err(LakeError::Query)
+        let rows = self.inner.table_provider().await.map_err(LakeError::Query)?;
+        Ok(Arc::new(Rechecked(rows)))
     }
 
     /// The rows for which an SQL condition holds, in memory: for small tables.
