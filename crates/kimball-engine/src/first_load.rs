@@ -66,6 +66,7 @@ impl Batch<'_> {
             layout: &staged.layout,
             stored: &stored,
             live: &none,
+            added_keys: &[],
         };
         let gates = Gates {
             session: &session,

@@ -4,12 +4,13 @@
 use std::sync::Mutex;
 
 use arrow::datatypes::{Field, Schema};
-use kimball_config::{Dimension, Pipeline, TableKind};
+use datafusion::prelude::SessionContext;
+use kimball_config::{Dimension, Fact, Pipeline, TableKind};
 use kimball_lake::LakeTable;
 
 use crate::columns::{HASHDIFF, IS_SKELETON, instant_sql};
 use crate::dimension::{DimensionMerge, infer};
-use crate::fact::{EarlyMembers, Preparation, early_members};
+use crate::fact::{AddedKeys, EarlyMembers, Preparation, early_members};
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector};
 use crate::stage::{Arrival, Numbering, Spool, Staged};
@@ -52,9 +53,37 @@ impl Batch<'_> {
             rows => rows?,
         };
         let clock = instant_sql(self.clock.timestamp_micros());
-        let early = early_members(&session, fact, self.dimensions, &rows.sentinels, &clock).await?;
+        let sentinels = ("staged", rows.sentinels.as_slice());
+        let mut early = early_members(&session, fact, self.dimensions, sentinels, &clock).await?;
+        if let Some(table) = self.merged_into(target) {
+            early.extend(self.early_members_of_loaded(&session, fact, &staged.staged, table).await?);
+        }
         staged.fact = Some(rows);
         Ok(early)
+    }
+
+    /// The members that rows which are there speak of in keys that their table gets with this batch.
+    async fn early_members_of_loaded(
+        &self,
+        session: &SessionContext,
+        fact: &Fact,
+        staged: &Staged,
+        table: &LakeTable,
+    ) -> Result<Vec<EarlyMembers>, EngineError> {
+        let stored = table.schema()?;
+        let Some(added) = AddedKeys::of(session, fact, self.dimensions, &stored) else {
+            return Ok(Vec::new());
+        };
+        let live = table.live_rows().await?;
+        let rows = TargetRows {
+            session,
+            pipeline: self.pipeline,
+            layout: &staged.layout,
+            stored: &stored,
+            live: &live,
+            added_keys: &[],
+        };
+        added.early_members(&rows, &instant_sql(self.clock.timestamp_micros())).await
     }
 
     /// Infers members of the batch's dimension: writes their rows, none of them visible yet.
@@ -100,6 +129,7 @@ impl Batch<'_> {
             layout: &staged.layout,
             stored: &stored,
             live: target.live,
+            added_keys: &[],
         };
         let sequence = self.sequence_of(dimension, &target).await?;
         let merge = DimensionMerge {

@@ -12,14 +12,14 @@ use kimball_lake::{FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN};
 use crate::EngineError;
 use crate::columns::{DEFAULT_KEYS, KEY_ORIGIN};
 use crate::dimension::{DimensionMerge, is_numbered, loaded_rows, missing_defaults};
-use crate::fact::{Broker, FactMerge, FactRows, Waiting, fits_one_pass};
+use crate::fact::{AddedKeys, Broker, FactMerge, FactRows, Waiting, fits_one_pass};
 use crate::gates::Gates;
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector, addresses};
 use crate::quality::number;
 use crate::session::{EngineRuntime, query};
 use crate::source::PinnedSource;
-use crate::stage::{self, Approach, Images, Looks, Refresh, StageInput, Staged};
+use crate::stage::{self, Approach, Images, Looks, Refresh, Spool, StageInput, Staged};
 use crate::target::TargetRows;
 
 /// Everything that a batch is computed from.
@@ -166,7 +166,7 @@ impl Batch<'_> {
     }
 
     /// A rebuilt table is loaded as if it were new.
-    fn merged_into<'t>(&self, target: Option<&'t LakeTable>) -> Option<&'t LakeTable> {
+    pub(crate) fn merged_into<'t>(&self, target: Option<&'t LakeTable>) -> Option<&'t LakeTable> {
         target.filter(|_| self.refresh != Refresh::Rebuild)
     }
 
@@ -201,7 +201,10 @@ impl Batch<'_> {
             layout,
             stored: &stored,
             live: if is_rebuilt { &none } else { target.live },
+            added_keys: &[],
         };
+        let (_keys, added_keys) = self.add_keys(&rows, has_rows).await?;
+        let rows = TargetRows { added_keys: &added_keys, ..rows };
         let gates = Gates {
             session: &session,
             pipeline: self.pipeline,
@@ -229,6 +232,19 @@ impl Batch<'_> {
             collector.replace_all(target.live);
         }
         Ok((collector.finish().await?, warnings))
+    }
+
+    /// Finds the keys of loaded rows in columns that their table gets with this batch, which are returned, too.
+    async fn add_keys(
+        &self,
+        rows: &TargetRows<'_>,
+        has_rows: bool,
+    ) -> Result<(Option<Spool>, Vec<String>), EngineError> {
+        let TableKind::Fact(fact) = &self.pipeline.kind else { return Ok((None, Vec::new())) };
+        match AddedKeys::of(rows.session, fact, self.dimensions, rows.stored).filter(|_| has_rows) {
+            Some(added) => Ok((Some(added.register(rows).await?), added.into_columns())),
+            None => Ok((None, Vec::new())),
+        }
     }
 
     async fn merge_dimension(

@@ -14,7 +14,7 @@ use kimball_lake::{FILE_COLUMN, LiveRows, ROW_COLUMN};
 
 use crate::EngineError;
 use crate::columns::{HASHDIFF, VALID_FROM, VALID_TO, listed, quoted};
-use crate::keys::{arguments, hash_of};
+use crate::keys::{arguments, hash_of, junk_key, value_hash};
 use crate::layout::{Computed, Layout, Role};
 use crate::merge::Collector;
 use crate::nulls::filler;
@@ -29,7 +29,16 @@ pub(crate) struct TargetRows<'a> {
     /// The table's columns as they are.
     pub(crate) stored: &'a Schema,
     pub(crate) live: &'a LiveRows,
+    /// Columns that the table lacks and whose values the session has as [`ADDED_KEYS`], row by row.
+    pub(crate) added_keys: &'a [String],
 }
+
+/// The values of columns that a table lacks: one row for each of its own, which it names by its address.
+pub(crate) const ADDED_KEYS: &str = "__k_added_keys";
+/// As [`FILE_COLUMN`].
+pub(crate) const ADDED_FILE: &str = "__k_added_file";
+/// As [`ROW_COLUMN`].
+pub(crate) const ADDED_ROW: &str = "__k_added_row";
 
 impl TargetRows<'_> {
     /// Makes all rows a table of the session.
@@ -49,7 +58,18 @@ impl TargetRows<'_> {
         self.session.register_table(&stored, Arc::new(rows))?;
         let columns = self.layout.schema.fields().iter().map(|field| self.shown(field));
         let columns = columns.collect::<Result<Vec<_>, _>>()?.join(", ");
-        let sql = format!("SELECT {columns}, {FILE_COLUMN}, {ROW_COLUMN} FROM {stored}");
+        let rows = match self.added_keys {
+            [] => stored,
+            _ => format!(
+                "{ADDED_KEYS} RIGHT JOIN {stored} ON {ADDED_FILE} = {FILE_COLUMN} AND {ADDED_ROW} = {ROW_COLUMN}"
+            ),
+        };
+        self.session.register_udf(value_hash());
+        let columns_by_row = self.layout.schema.fields().iter().map(|field| self.computed_by_row(field));
+        let sql = format!(
+            "SELECT {}, {FILE_COLUMN}, {ROW_COLUMN} FROM (SELECT {columns}, {FILE_COLUMN}, {ROW_COLUMN} FROM {rows})",
+            columns_by_row.collect::<Vec<_>>().join(", ")
+        );
         let view = query(self.session, &sql).await?.into_view();
         self.session.register_table(name, view)?;
         Ok(())
@@ -67,8 +87,23 @@ impl TargetRows<'_> {
         Ok(match self.stored.field_with_name(field.name()) {
             Ok(old) if old.data_type() == field.data_type() => name,
             Ok(_) => format!("arrow_cast({name}, '{}') AS {name}", field.data_type()),
+            Err(_) if self.added_keys.contains(field.name()) => name,
             Err(_) => format!("{} AS {name}", filler(self.pipeline, self.layout, field)?),
         })
+    }
+
+    /// A column of the rows as they are shown: what is computed from a row alone is there from the start.
+    fn computed_by_row(&self, field: &Field) -> String {
+        let name = quoted(field.name());
+        let is_lacking = self.stored.field_with_name(field.name()).is_err();
+        let computed = self.layout.computed.iter().find(|new| new.column == *field.name());
+        match computed.filter(|_| is_lacking).map(|computed| &computed.role) {
+            Some(Role::JunkKey(columns)) => format!("{} AS {name}", junk_key("", columns)),
+            Some(Role::Lag { from, to }) => {
+                format!("{} AS {name}", crate::fact::days_between(&quoted(from), &quoted(to)))
+            }
+            _ => name,
+        }
     }
 
     /// Writes the rows that the merge did not replace in their new form, when they have to have one; `loaded`
@@ -117,9 +152,11 @@ impl TargetRows<'_> {
             Role::DurableKey => {
                 format!("member_key({}, {})", crate::keys::SEED, arguments("", &self.layout.keys))
             }
-            Role::JunkKey(columns) => crate::keys::junk_key("", columns),
-            Role::Lag { from, to } => crate::fact::days_between(&quoted(from), &quoted(to)),
-            Role::MemberFingerprint | Role::RowFingerprint | Role::Previous(_) => quoted(&computed.column),
+            Role::JunkKey(_)
+            | Role::Lag { .. }
+            | Role::MemberFingerprint
+            | Role::RowFingerprint
+            | Role::Previous(_) => quoted(&computed.column),
         }
     }
 }

@@ -27,12 +27,12 @@ impl EarlyMembers {
     }
 }
 
-/// The early members among the rows that `session` holds as `staged`, by dimension: those of all its roles together.
+/// The early members among rows that `session` holds as a table, by dimension: those of all its roles together.
 pub(crate) async fn early_members(
     session: &SessionContext,
     fact: &Fact,
     dimensions: &Dimensions,
-    sentinels: &[Sentinels],
+    (rows, sentinels): (&str, &[Sentinels]),
     clock: &str,
 ) -> Result<Vec<EarlyMembers>, EngineError> {
     let lookups = fact.foreign_keys.iter().filter_map(|key| Some((key, key.lookup.as_ref()?)));
@@ -51,7 +51,7 @@ pub(crate) async fn early_members(
         let Some((first, _)) = roles.first() else { continue };
         let mut parts = Vec::new();
         for (key, lookup) in &roles {
-            parts.push(events(key, lookup, &schema, clock)?);
+            parts.push(events((key, lookup), rows, &schema, clock)?);
         }
         let Some((_, lookup)) = roles.first() else { continue };
         let keys = listed("", &lookup.dimension_columns);
@@ -91,8 +91,8 @@ pub(crate) async fn early_members(
 
 /// The identities of one role that have no member, in the types of the dimension, with the time of their events.
 fn events(
-    key: &ForeignKey,
-    lookup: &Lookup,
+    (key, lookup): (&ForeignKey, &Lookup),
+    rows: &str,
     dimension: &arrow::datatypes::Schema,
     clock: &str,
 ) -> Result<String, EngineError> {
@@ -121,7 +121,7 @@ fn events(
         None => clock.to_owned(),
     };
     Ok(format!(
-        "SELECT {}, {event} AS {EVENT} FROM staged s WHERE s.{OP} = 1 AND s.{} = -3",
+        "SELECT {}, {event} AS {EVENT} FROM {rows} s WHERE s.{OP} = 1 AND s.{} = -3",
         columns.join(", "),
         quoted(&key.column)
     ))

@@ -112,6 +112,25 @@ impl FactMerge<'_> {
             );
             self.open(key, lookup, &rows, collector).await?;
         }
+        self.gather_evidence_of_added(collector).await
+    }
+
+    /// Notes the rows that were loaded before and wait in a key that they get with this batch.
+    async fn gather_evidence_of_added(&self, collector: &mut Collector) -> Result<(), EngineError> {
+        if self.target.added_keys.is_empty() {
+            return Ok(());
+        }
+        let untouched = self.target.live.at(collector.untouched(self.target.live));
+        self.target.register("__k_untouched", untouched).await?;
+        for (key, lookup, _) in self.lookups_found().filter(|(_, lookup, _)| waits(lookup)) {
+            if self.target.added_keys.contains(&key.column) {
+                let rows = format!(
+                    "__k_untouched e WHERE {} = -3 AND NOT coalesce(e.{IS_DELETED}, false)",
+                    qualified("e", &key.column)
+                );
+                self.open(key, lookup, &rows, collector).await?;
+            }
+        }
         Ok(())
     }
 

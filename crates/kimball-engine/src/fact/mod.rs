@@ -1,6 +1,7 @@
 //! Facts: their foreign keys are found, then their rows are appended, merged by their merge keys, or put in the
 //! place of whole partitions; last, rows that were loaded before get the keys they had to wait for.
 
+mod added;
 mod broker;
 mod early;
 mod evidence;
@@ -11,6 +12,7 @@ mod prepare;
 mod rekey;
 mod repeats;
 
+pub(crate) use added::AddedKeys;
 pub(crate) use broker::{Broker, Dimensions};
 pub use early::EarlyMembers;
 pub(crate) use early::early_members;
