@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kimball_config::{Fact, TableKind};
 
 use crate::fact::{Broker, FactRows, Passed, Streams, Waiting};
-use crate::gates::Gates;
+use crate::gates::{Gates, Keys};
 use crate::load::collector_of;
 use crate::merge::{ChangeSet, Collector};
 use crate::stage::Staged;
@@ -74,6 +74,7 @@ impl Batch<'_> {
             layout: &staged.layout,
             target: &rows,
             tables: self.dimensions,
+            keys: Keys::Final,
         };
         let nothing_seen = BTreeMap::new();
         let nothing = Waiting { unresolved: None, seen: &nothing_seen };
@@ -95,7 +96,7 @@ impl Batch<'_> {
         exceptional.register(&session, "staged").await?;
         let broker = Broker { session: &session, fact, dimensions: self.dimensions };
         broker.refuse_invalid("staged", &sentinels).await?;
-        broker.refuse_unresolved("staged", &sentinels).await?;
+        broker.refuse_unresolved("staged", &sentinels, Keys::Final).await?;
         let found = FactRows::with_sentinels(sentinels);
         let merge = self.fact_merge(fact, (staged, &found), rows, false, waiting);
         merge.gather_evidence(&mut collector).await?;

@@ -27,6 +27,15 @@ pub(crate) struct Gates<'a> {
     pub(crate) target: &'a TargetRows<'a>,
     /// Tables that tests look into, pinned.
     pub(crate) tables: &'a BTreeMap<TableName, LakeTable>,
+    pub(crate) keys: Keys,
+}
+
+/// Whether the foreign keys of the rows are those that will be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    Final,
+    /// Members are to be inferred: what looks at a key cannot be judged yet.
+    Open,
 }
 
 const WRITTEN: &str = "__k_written";
@@ -68,13 +77,14 @@ impl Gates<'_> {
     /// Judges the rows that the collector has kept; returns warnings.
     ///
     /// # Errors
-    /// [`EngineError::DataQuality`] with up to five offending rows.
+    /// [`EngineError::DataQuality`] with all failing tests, each with up to five offending rows.
     pub(crate) async fn judge(&self, collector: &mut Collector) -> Result<Vec<String>, EngineError> {
         let mut warnings = Vec::new();
         let Some(rows) = collector.watched()? else { return Ok(warnings) };
         rows.register(self.session, WRITTEN).await?;
+        let mut failed: Vec<(String, Vec<String>)> = Vec::new();
         for tested in &self.pipeline.tests {
-            for test in &tested.tests {
+            for test in tested.tests.iter().filter(|test| self.can_judge(&tested.column, test)) {
                 let Some((failing, what)) = self.failing(&tested.column, test, collector).await? else {
                     continue;
                 };
@@ -84,12 +94,36 @@ impl Gates<'_> {
                 }
                 let rule = format!("test of column `{}` failed: {what}", tested.column);
                 match tested.severity {
-                    Severity::Error => return Err(EngineError::quality(rule, found)),
+                    Severity::Error => failed.push((rule, found)),
                     Severity::Warn | Severity::Skip => warnings.push(format!("{rule}: {}", found.join("; "))),
                 }
             }
         }
-        Ok(warnings)
+        match failed.len() {
+            0 => Ok(warnings),
+            1 => {
+                let (rules, found): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
+                Err(EngineError::quality(rules.concat(), found.concat()))
+            }
+            count => {
+                let lines = failed.iter().map(|(rule, found)| format!("\n  {rule}: {}", found.join("; ")));
+                let lines: String = lines.collect();
+                Err(EngineError::quality(format!("{count} tests failed:{lines}"), Vec::new()))
+            }
+        }
+    }
+
+    /// Whether a test looks at nothing that is still to be found.
+    fn can_judge(&self, column: &str, test: &Test) -> bool {
+        let is_open = |name: &str| self.layout.looked_up.iter().any(|key| key.eq_ignore_ascii_case(name));
+        self.keys == Keys::Final
+            || match test {
+                Test::Expression(expression) => {
+                    let expression = expression.to_lowercase();
+                    !self.layout.looked_up.iter().any(|key| expression.contains(&key.to_lowercase()))
+                }
+                _ => !is_open(column),
+            }
     }
 
     /// A query for the rows that fail a test, and the test in words; `None` when nothing can fail it.

@@ -10,7 +10,8 @@ use kimball_lake::LakeTable;
 
 use crate::columns::{HASHDIFF, IS_SKELETON, instant_sql};
 use crate::dimension::{DimensionMerge, infer};
-use crate::fact::{AddedKeys, EarlyMembers, Preparation, early_members};
+use crate::fact::{AddedKeys, Broker, EarlyMembers, Preparation, early_members};
+use crate::gates::Keys;
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector};
 use crate::stage::{Arrival, Numbering, Spool, Staged};
@@ -57,6 +58,10 @@ impl Batch<'_> {
         let mut early = early_members(&session, fact, self.dimensions, sentinels, &clock).await?;
         if let Some(table) = self.merged_into(target) {
             early.extend(self.early_members_of_loaded(&session, fact, &staged.staged, table).await?);
+        }
+        if !early.is_empty() {
+            let broker = Broker { session: &session, fact, dimensions: self.dimensions };
+            broker.refuse_unresolved("staged", &rows.sentinels, Keys::Open).await?;
         }
         staged.fact = Some(rows);
         Ok(early)

@@ -12,6 +12,7 @@ mod error;
 mod fact;
 mod first_load;
 mod gates;
+mod held;
 pub mod history;
 mod inferred;
 mod keys;

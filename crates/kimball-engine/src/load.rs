@@ -1,23 +1,20 @@
 //! One batch of one pipeline, from staged rows to a change set.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
-use datafusion::prelude::SessionContext;
 use kimball_config::{Dimension, Fact, Pipeline, TableKind, TableName};
-use kimball_lake::{FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN};
+use kimball_lake::{LakeTable, LiveRows};
 
 use crate::EngineError;
-use crate::columns::{DEFAULT_KEYS, KEY_ORIGIN};
-use crate::dimension::{DimensionMerge, is_numbered, loaded_rows, missing_defaults};
+use crate::dimension::{DimensionMerge, missing_defaults};
 use crate::fact::{AddedKeys, Broker, FactMerge, FactRows, Waiting, fits_one_pass};
-use crate::gates::Gates;
+use crate::gates::{Gates, Keys};
 use crate::layout::Layout;
-use crate::merge::{ChangeSet, Collector, addresses};
-use crate::quality::number;
-use crate::session::{EngineRuntime, query};
+use crate::merge::{ChangeSet, Collector};
+use crate::session::EngineRuntime;
 use crate::source::PinnedSource;
 use crate::stage::{self, Approach, Images, Looks, Refresh, Spool, StageInput, Staged};
 use crate::target::TargetRows;
@@ -180,6 +177,25 @@ impl Batch<'_> {
         staged: &StagedBatch,
         target: MergeTarget<'_>,
     ) -> Result<(ChangeSet, Vec<String>), EngineError> {
+        self.merge_with(staged, target, Keys::Final).await
+    }
+
+    /// Makes the checks of a [merge](Self::merge) while members are still to be inferred, as far as they look at no
+    /// foreign key, and leaves nothing behind.
+    ///
+    /// # Errors
+    /// As for [`merge`](Self::merge).
+    pub async fn rehearse(&self, staged: &StagedBatch, target: MergeTarget<'_>) -> Result<(), EngineError> {
+        let (change, _) = self.merge_with(staged, target, Keys::Open).await?;
+        Ok(target.table.discard(change.files).await?)
+    }
+
+    async fn merge_with(
+        &self,
+        staged: &StagedBatch,
+        target: MergeTarget<'_>,
+        keys: Keys,
+    ) -> Result<(ChangeSet, Vec<String>), EngineError> {
         let (staged, fact_rows) = (&staged.staged, staged.fact.as_ref());
         let session = match &self.pipeline.kind {
             TableKind::Dimension(_) => self.runtime.session(self.clock),
@@ -203,7 +219,7 @@ impl Batch<'_> {
             live: if is_rebuilt { &none } else { target.live },
             added_keys: &[],
         };
-        let (_keys, added_keys) = self.add_keys(&rows, has_rows).await?;
+        let (_keys, added_keys) = self.add_keys(&rows, has_rows, keys).await?;
         let rows = TargetRows { added_keys: &added_keys, ..rows };
         let gates = Gates {
             session: &session,
@@ -211,6 +227,7 @@ impl Batch<'_> {
             layout,
             target: &rows,
             tables: self.dimensions,
+            keys,
         };
         gates.watch(&mut collector)?;
         let mut warnings = Vec::new();
@@ -223,6 +240,8 @@ impl Batch<'_> {
                     let message = "internal: a fact's keys are looked up before its merge";
                     return Err(EngineError::Config(message.to_owned()));
                 };
+                let broker = Broker { session: &session, fact, dimensions: self.dimensions };
+                broker.refuse_unresolved("staged", &looked_up.sentinels, keys).await?;
                 warnings.clone_from(&looked_up.warnings);
                 self.merge_fact(fact, (staged, looked_up), target, rows, has_rows, &mut collector).await?;
             }
@@ -239,10 +258,11 @@ impl Batch<'_> {
         &self,
         rows: &TargetRows<'_>,
         has_rows: bool,
+        keys: Keys,
     ) -> Result<(Option<Spool>, Vec<String>), EngineError> {
         let TableKind::Fact(fact) = &self.pipeline.kind else { return Ok((None, Vec::new())) };
         match AddedKeys::of(rows.session, fact, self.dimensions, rows.stored).filter(|_| has_rows) {
-            Some(added) => Ok((Some(added.register(rows).await?), added.into_columns())),
+            Some(added) => Ok((Some(added.register(rows, keys).await?), added.into_columns())),
             None => Ok((None, Vec::new())),
         }
     }
@@ -296,8 +316,6 @@ impl Batch<'_> {
         has_rows: bool,
         collector: &mut Collector,
     ) -> Result<(), EngineError> {
-        let broker = Broker { session: target_rows.session, fact, dimensions: self.dimensions };
-        broker.refuse_unresolved("staged", &rows.sentinels).await?;
         let nothing_seen = BTreeMap::new();
         let nothing = Waiting { unresolved: None, seen: &nothing_seen };
         let waiting = target.waiting.as_ref().unwrap_or(&nothing);
@@ -332,19 +350,6 @@ impl Batch<'_> {
         crate::columns::instant_sql(self.clock.timestamp_micros())
     }
 
-    /// Whether a dimension lacks one of its default members.
-    ///
-    /// # Errors
-    /// Read failures.
-    pub async fn lacks_default_members(&self, table: &LakeTable) -> Result<bool, EngineError> {
-        match &self.pipeline.kind {
-            TableKind::Dimension(dimension) => {
-                Ok(self.default_keys(table, &dimension.surrogate_key).await?.len() < 4)
-            }
-            TableKind::Fact(_) => Ok(false),
-        }
-    }
-
     fn input<'s>(&'s self, existing: Option<&'s arrow::datatypes::Schema>, has_rows: bool) -> StageInput<'s> {
         StageInput {
             runtime: self.runtime,
@@ -359,94 +364,9 @@ impl Batch<'_> {
             looks: Looks::Many,
         }
     }
-
-    /// The high-water mark of a dimension's `sequence` keys; `None` for keys that are hashed.
-    pub(crate) async fn sequence_of(
-        &self,
-        dimension: &Dimension,
-        target: &MergeTarget<'_>,
-    ) -> Result<Option<i64>, EngineError> {
-        Ok(match (is_numbered(dimension), target.sequence) {
-            (false, _) => None,
-            (true, Some(mark)) => Some(mark),
-            (true, None) => Some(self.highest_key(target.table, &dimension.surrogate_key).await?),
-        })
-    }
-
-    /// Keys of the default members that the table holds.
-    pub(crate) async fn default_keys(
-        &self,
-        table: &LakeTable,
-        surrogate_key: &str,
-    ) -> Result<Vec<i64>, EngineError> {
-        let key = crate::columns::quoted(surrogate_key);
-        // The column that says so is hardly there; keys fill a table.
-        if table.schema()?.field_with_name(KEY_ORIGIN).is_ok() {
-            let marked = self.keys_where(table, &key, &format!("{KEY_ORIGIN} = 'default'")).await?;
-            if marked.len() >= 4 {
-                return Ok(marked);
-            }
-        }
-        self.keys_where(table, &key, &format!("{key} IN {DEFAULT_KEYS}")).await
-    }
-
-    async fn keys_where(
-        &self,
-        table: &LakeTable,
-        key: &str,
-        condition: &str,
-    ) -> Result<Vec<i64>, EngineError> {
-        use arrow::array::AsArray;
-        use arrow::datatypes::Int64Type;
-        let session = self.runtime.session(self.clock);
-        let live = table.live_rows().await?;
-        session.register_table("target", Arc::new(live.clone()))?;
-        // Only the rows that are found are read further.
-        let sql = format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM target WHERE {condition}");
-        let found = addresses(query(&session, &sql).await?).await?;
-        session.register_table("found", Arc::new(live.at(found)))?;
-        let sql = format!("SELECT CAST({key} AS BIGINT) AS k FROM found");
-        let batches = query(&session, &sql).await?.collect().await?;
-        Ok(batches
-            .iter()
-            .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
-            .collect())
-    }
-
-    /// The highest surrogate key of a table whose log holds no high-water mark; 0 without any.
-    async fn highest_key(&self, table: &LakeTable, surrogate_key: &str) -> Result<i64, EngineError> {
-        let session = self.runtime.session(self.clock);
-        session.register_table("target", table.rows().await?)?;
-        let key = crate::columns::quoted(surrogate_key);
-        let highest = number(&session, &format!("SELECT CAST(max({key}) AS BIGINT) FROM target")).await?;
-        Ok(i64::try_from(highest).unwrap_or(i64::MAX))
-    }
-
-    /// Whether the target holds rows besides default members.
-    async fn has_rows(&self, target: Option<&LakeTable>) -> Result<bool, EngineError> {
-        let Some(table) = target else { return Ok(false) };
-        let live = table.live_rows().await?;
-        match &self.pipeline.kind {
-            TableKind::Fact(_) => Ok(!live.is_empty()),
-            TableKind::Dimension(_) if live.count() > 4 => Ok(true),
-            TableKind::Dimension(dimension) => {
-                let session = self.runtime.session(self.clock);
-                count_loaded(&session, table, &dimension.surrogate_key).await.map(|rows| rows > 0)
-            }
-        }
-    }
 }
 
 /// Collects what the merge of staged rows does to their table.
 pub(crate) fn collector_of(staged: &Staged, target: &MergeTarget<'_>) -> Result<Collector, EngineError> {
     Collector::new(target.table, &staged.layout.schema, &staged.layout.evolution.foreign)
-}
-
-async fn count_loaded(
-    session: &SessionContext,
-    table: &LakeTable,
-    surrogate_key: &str,
-) -> Result<u64, EngineError> {
-    session.register_table("target", table.rows().await?)?;
-    number(session, &format!("SELECT count(*) FROM target WHERE {}", loaded_rows(surrogate_key))).await
 }

@@ -45,10 +45,29 @@ pub(crate) fn read_all(reader: &MapReader<'_>, marks: &mut Vec<ForeignKeyMark>) 
         let Some(foreign_key) = read(&key) else { continue };
         let named = Located::new(foreign_key.column.clone(), key.key_span("column"));
         unique(&key, Some(named), &mut used_columns, "foreign key column");
+        check_mapping(&key, &foreign_key, &foreign_keys);
         marks.push(ForeignKeyMark::of(&key));
         foreign_keys.push(foreign_key);
     }
     foreign_keys
+}
+
+/// A row keeps the identity that its source identity stood for: two keys that map one column have to agree on it.
+fn check_mapping(reader: &MapReader<'_>, key: &ForeignKey, others: &[ForeignKey]) {
+    let Some(lookup) = key.lookup.as_ref().filter(|lookup| lookup.identity_map.is_some()) else { return };
+    let differs = |other: &&Lookup| {
+        other.source_columns == lookup.source_columns
+            && other.identity_map.is_some()
+            && (&other.identity_map, &other.event_time) != (&lookup.identity_map, &lookup.event_time)
+    };
+    if others.iter().filter_map(|other| other.lookup.as_ref()).any(|other| differs(&other)) {
+        let message = format!(
+            "another foreign key maps `{}` by another map or event time, and a row keeps one canonical identity: give the \
+             query a column for each",
+            lookup.source_columns.join(", ")
+        );
+        reader.findings().error(reader.key_span("lookup"), message);
+    }
 }
 
 /// A role is a label; a dimension that plays several needs them to be told apart.

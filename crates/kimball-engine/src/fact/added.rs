@@ -10,6 +10,7 @@ use super::broker::{Broker, Dimensions, LookedUp, Sentinels};
 use super::early::{EarlyMembers, early_members};
 use crate::EngineError;
 use crate::columns::{IS_DELETED, OP, listed, quoted};
+use crate::gates::Keys;
 use crate::session::query;
 use crate::stage::{Numbering, Spool};
 use crate::target::{ADDED_FILE, ADDED_KEYS, ADDED_ROW, TargetRows};
@@ -69,9 +70,9 @@ impl<'a> AddedKeys<'a> {
     ///
     /// # Errors
     /// [`EngineError::DataQuality`] for fan-outs and for identities that the lookups refuse.
-    pub(crate) async fn register(&self, target: &TargetRows<'_>) -> Result<Spool, EngineError> {
+    pub(crate) async fn register(&self, target: &TargetRows<'_>, keys: Keys) -> Result<Spool, EngineError> {
         let (rows, sentinels) = self.look_up(target).await?;
-        self.broker().refuse_unresolved(KEYED, &sentinels).await?;
+        self.broker().refuse_unresolved(KEYED, &sentinels, keys).await?;
         let keys = format!(
             "SELECT {FILE_COLUMN} AS {ADDED_FILE}, {ROW_COLUMN} AS {ADDED_ROW}, {} FROM {KEYED}",
             listed("", &self.columns)
@@ -89,8 +90,7 @@ impl<'a> AddedKeys<'a> {
     /// nothing is refused or inferred for them.
     async fn look_up(&self, target: &TargetRows<'_>) -> Result<(Spool, Vec<Sentinels>), EngineError> {
         target.register_all("__k_before").await?;
-        let output: Vec<String> =
-            target.layout.output.iter().map(|field| quoted(field.name())).collect();
+        let output: Vec<String> = target.layout.output.iter().map(|field| quoted(field.name())).collect();
         let sql = format!(
             "SELECT {}, {FILE_COLUMN}, {ROW_COLUMN}, \
              CAST(CASE WHEN coalesce({IS_DELETED}, false) THEN 2 ELSE 1 END AS BIGINT) AS {OP} FROM __k_before",

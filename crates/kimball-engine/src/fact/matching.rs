@@ -99,7 +99,8 @@ impl FactMerge<'_> {
         let mut inputs: Vec<String> = Vec::new();
         for key in &self.fact.foreign_keys {
             let durable = key.durable.as_ref().map(|durable| &durable.column);
-            let is_merge_key = [&key.column].into_iter().chain(durable).any(|column| looked_up.contains(column));
+            let is_merge_key =
+                [&key.column].into_iter().chain(durable).any(|column| looked_up.contains(column));
             if let (Some(lookup), true) = (&key.lookup, is_merge_key) {
                 inputs.extend(lookup.source_columns.iter().chain(&lookup.event_time).cloned());
             }

@@ -176,7 +176,8 @@ impl FactMerge<'_> {
             reasons.push(format!("{old} = -3"));
         }
         if key.restate_on_late_dimension {
-            reasons.push(format!("{new} <> {old}"));
+            // What is no event of a member is none of another version.
+            reasons.push(format!("({new} <> {old} AND {old} NOT IN (-4, -2, -1))"));
         }
         let reasons = if reasons.is_empty() { "false".to_owned() } else { reasons.join(" OR ") };
         format!("({new} NOT IN {DEFAULT_KEYS} AND ({reasons}))")

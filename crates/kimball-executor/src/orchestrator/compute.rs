@@ -43,14 +43,14 @@ impl RunContext {
             staged = batch.stage(Some(&table)).await?;
             target = Some(table);
         }
-        let (dimensions, inferred) = self.look_up(batch, &mut staged, target.as_ref()).await?;
+        let (dimensions, inferred) = self.look_up(batch, &mut staged, &mut target).await?;
         let batch = &Batch { dimensions: &dimensions, ..*batch };
         let (table, live) = self.target_of(batch, target, &staged).await?;
         let (change, warnings) = self.merge(batch, &staged, &table, &live).await?;
         Ok(Computed { staged, dimensions, inferred, table, live, change, warnings })
     }
 
-    async fn target_of(
+    pub(super) async fn target_of(
         &self,
         batch: &Batch<'_>,
         target: Option<LakeTable>,

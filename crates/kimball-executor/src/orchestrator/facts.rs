@@ -42,16 +42,19 @@ impl Awaited {
 
 impl RunContext {
     /// Finds the foreign keys of staged rows, in dimensions that know every member they are to infer. Returns these
-    /// dimensions, and how many members were inferred.
+    /// dimensions, and how many members were inferred. The target may be made on the way.
     pub(super) async fn look_up(
         &self,
         batch: &Batch<'_>,
         staged: &mut StagedBatch,
-        target: Option<&LakeTable>,
+        target: &mut Option<LakeTable>,
     ) -> Result<(BTreeMap<TableName, LakeTable>, u64), PipelineError> {
         let mut dimensions = batch.dimensions.clone();
-        let early = batch.look_up(staged, target).await?;
+        let early = batch.look_up(staged, target.as_ref()).await?;
         let mut inferred = 0;
+        if !early.is_empty() {
+            self.rehearse(batch, staged, target).await?;
+        }
         for members in &early {
             let (table, added) = self.infer(batch, members).await?;
             inferred += added;
@@ -60,9 +63,25 @@ impl RunContext {
         if !early.is_empty() {
             // What cannot be inferred now stays unknown.
             let again = Batch { dimensions: &dimensions, ..*batch };
-            again.look_up(staged, target).await?;
+            again.look_up(staged, target.as_ref()).await?;
         }
         Ok((dimensions, inferred))
+    }
+
+    /// A batch that is refused infers nobody: what can be refused is, before the dimensions change.
+    async fn rehearse(
+        &self,
+        batch: &Batch<'_>,
+        staged: &StagedBatch,
+        target: &mut Option<LakeTable>,
+    ) -> Result<(), PipelineError> {
+        let pipeline = batch.pipeline;
+        if pipeline.tests.is_empty() && !pipeline.missing.close {
+            return Ok(());
+        }
+        let (table, live) = self.target_of(batch, target.take(), staged).await?;
+        let table = target.insert(table);
+        Ok(batch.rehearse(staged, MergeTarget::new(table, &live)).await?)
     }
 
     /// Has a dimension infer members, under its own lease; also returns how many are new.

@@ -77,6 +77,32 @@ fn an_identity_map_needs_one_column_and_an_event_time() {
 }
 
 #[test]
+fn two_keys_that_map_one_column_agree_on_its_identity() {
+    let keys = |event: &str, column: &str| {
+        let lookup = |event: &str, column: &str| {
+            format!(
+                "lookup: {{source_columns: [{column}], dimension_columns: [id], event_time: {event}, identity_map: s.m}}"
+            )
+        };
+        fact(&format!(
+            "foreign_keys: [{{column: a, references: g.d, dimension_key: sk, {}}}, \
+             {{column: b, references: g.d, dimension_key: sk, {}}}]",
+            lookup("ordered", "id"),
+            lookup(event, column)
+        ))
+    };
+    assert!(messages(&keys("ordered", "id")).is_empty());
+    assert!(messages(&keys("shipped", "other")).is_empty());
+    assert_eq!(
+        messages(&keys("shipped", "id")),
+        [
+            "another foreign key maps `id` by another map or event time, and a row keeps one canonical identity: give the \
+          query a column for each"
+        ]
+    );
+}
+
+#[test]
 fn type_7_relationships_need_all_their_parts() {
     assert_eq!(
         messages(&fact("foreign_keys: [{column: c, relationship: type7}]")),

@@ -11,8 +11,9 @@ use crate::columns::{
 };
 use crate::dimension::loaded_rows;
 
-/// Characters that a blank identity is made of.
-const BLANKS: &str = " \t\r\n";
+/// Characters that a blank identity is made of: those that Unicode calls white space.
+const BLANKS: &str = "\t\n\u{b}\u{c}\r \u{85}\u{a0}\u{1680}\u{2000}\u{2001}\u{2002}\u{2003}\u{2004}\u{2005}\u{2006}\
+    \u{2007}\u{2008}\u{2009}\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}";
 
 /// A foreign key that is ready to be found.
 pub(super) struct Prepared<'k> {

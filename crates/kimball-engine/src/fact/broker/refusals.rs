@@ -6,6 +6,7 @@ use super::lookup::Prepared;
 use super::{Broker, Sentinels};
 use crate::EngineError;
 use crate::columns::{DEFAULT_KEYS, OP, ROW_ID, listed, quoted};
+use crate::gates::Keys;
 use crate::quality::refuse_any;
 
 impl Broker<'_> {
@@ -58,7 +59,8 @@ impl Broker<'_> {
         Ok(())
     }
 
-    /// Refuses every sentinel where a lookup wants a member for every identity.
+    /// Refuses every sentinel where a lookup wants a member for every identity; not, while keys are open, those for
+    /// which a member is to be inferred.
     ///
     /// # Errors
     /// As [`refuse_invalid`](Self::refuse_invalid).
@@ -66,12 +68,17 @@ impl Broker<'_> {
         &self,
         rows: &str,
         sentinels: &[Sentinels],
+        keys: Keys,
     ) -> Result<(), EngineError> {
         let strict = self.lookups(sentinels).filter(|(_, lookup, _)| lookup.validate_resolution);
         for (key, lookup, _) in strict.filter(|(_, _, found)| found.any > 0) {
             let column = quoted(&key.column);
+            let refused_keys = match (keys, lookup.early_arriving) {
+                (Keys::Open, EarlyArriving::Skeleton) => "(-4, -2, -1)",
+                _ => DEFAULT_KEYS,
+            };
             let sql = format!(
-                "SELECT DISTINCT {}, s.{column} FROM {rows} s WHERE s.{OP} = 1 AND s.{column} IN {DEFAULT_KEYS}",
+                "SELECT DISTINCT {}, s.{column} FROM {rows} s WHERE s.{OP} = 1 AND s.{column} IN {refused_keys}",
                 shown(lookup)
             );
             let rule = refused(key, "`validate_resolution` wants a member for every identity");
