@@ -16,6 +16,7 @@ use crate::merge::{ChangeSet, Collector};
 use crate::nulls::filler;
 use crate::quality::refuse_any;
 use crate::session::query;
+use crate::target::TargetRows;
 use crate::{Batch, EngineError, StagedBatch};
 
 /// The combinations of a batch, ready to be merged into their table.
@@ -84,8 +85,6 @@ impl Batch<'_> {
             missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
             null_policy,
             description: None,
-            // Its rows are never written anew: another set of columns is another junk dimension.
-            schema_evolution: false,
             column_descriptions: std::collections::BTreeMap::new(),
             tests: Vec::new(),
             ..self.pipeline.clone()
@@ -127,7 +126,16 @@ impl Batch<'_> {
             junk_key("s", &merge.junk.columns)
         );
         session.register_table("combinations", query(&session, &combinations).await?.into_view())?;
-        session.register_table("stored", table.rows().await?)?;
+        let stored = table.schema()?;
+        let target = TargetRows {
+            session: &session,
+            pipeline: &merge.pipeline,
+            layout: &merge.layout,
+            stored: &stored,
+            live,
+            added_keys: &[],
+        };
+        target.register_all("stored").await?;
         self.refuse_junk_collisions(&session, merge).await?;
         let mut values = Vec::new();
         for field in &merge.layout.output {
@@ -152,7 +160,9 @@ impl Batch<'_> {
         );
         let mut collector = Collector::new(table, &merge.layout.schema, &merge.layout.evolution.foreign)?;
         collector.take(query(&session, &rows).await?).await?;
-        let present = match live.is_empty() {
+        // A combination of fewer columns keeps its key: rows of the fact hold it.
+        target.rewrite_rest(&loaded_rows(&merge.junk.surrogate_key), &mut collector).await?;
+        let present = match live.is_empty() || merge.layout.evolution.rewrites() {
             true => Vec::new(),
             false => self.default_keys(table, &merge.junk.surrogate_key).await?,
         };

@@ -5,10 +5,11 @@
 
 use kimball_config::{FieldHistory, Pipeline, Scd, TableKind};
 use kimball_engine::{Batch, ChangeSet, MergeTarget, PinnedRows, PinnedSource, Refresh, StagedBatch};
-use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows};
+use kimball_lake::{Alteration, Commit, CommitOutcome, LakeTable, LiveRows};
 use kimball_retry::FaultKind;
 
 use super::settle::batch_metadata;
+use super::steps::new_table;
 use super::{RunContext, table_id, watermarks};
 use crate::error::PipelineError;
 
@@ -161,7 +162,8 @@ impl RunContext {
                 let live = table.live_rows().await?;
                 let target = MergeTarget::new(&table, &live);
                 let (change, _) = own.merge(&combinations, target).await?;
-                if self.commit_companion(batch, (&table, &live), change, None, epoch).await? {
+                let alteration = table.alteration(combinations.table_schema(), &new_table(&pipeline))?;
+                if self.commit_companion(batch, (&table, &live), (change, alteration), None, epoch).await? {
                     done = true;
                     break;
                 }
@@ -196,7 +198,7 @@ impl RunContext {
             let live = table.live_rows().await?;
             let change = batch.merge_field_history(settings, staged, members, &table, &live).await?;
             let count = self.batches(batch.pipeline, members.1).await?;
-            if self.commit_companion(batch, (&table, &live), change, Some(count), epoch).await? {
+            if self.commit_companion(batch, (&table, &live), (change, None), Some(count), epoch).await? {
                 return Ok(());
             }
         }
@@ -208,7 +210,7 @@ impl RunContext {
         &self,
         batch: &Batch<'_>,
         (table, live): (&LakeTable, &LiveRows),
-        change: ChangeSet,
+        (change, alteration): (ChangeSet, Option<Alteration>),
         batches: Option<i64>,
         epoch: i64,
     ) -> Result<bool, PipelineError> {
@@ -220,7 +222,7 @@ impl RunContext {
             transactions,
             lease: Some(epoch),
             user_metadata: batch_metadata(batch.batch_id),
-            alteration: None,
+            alteration,
         };
         Ok(matches!(table.commit(live, commit).await?, CommitOutcome::Committed { .. }))
     }

@@ -16,6 +16,7 @@ use kimball_retry::FaultKind;
 
 use super::companions::contended;
 use super::settle::effect_metadata;
+use super::steps::new_table;
 use super::{Prepared, RunContext, table_id, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
@@ -172,7 +173,8 @@ impl RunContext {
                 };
                 let live = table.live_rows().await?;
                 let change = batch.merge_junk(&merge, staged, (&table, &live), fact).await?;
-                if self.commit_companion(batch, (&table, &live), change, None, epoch).await? {
+                let alteration = table.alteration(merge.table_schema(), &new_table(merge.pipeline()))?;
+                if self.commit_companion(batch, (&table, &live), (change, alteration), None, epoch).await? {
                     done = true;
                     break;
                 }
