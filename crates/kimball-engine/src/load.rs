@@ -9,7 +9,7 @@ use kimball_config::{Dimension, Fact, Pipeline, TableKind, TableName};
 use kimball_lake::{LakeTable, LiveRows};
 
 use crate::EngineError;
-use crate::dimension::{DimensionMerge, missing_defaults};
+use crate::dimension::{DimensionMerge, keep_inferred, missing_defaults};
 use crate::fact::{AddedKeys, Broker, FactMerge, FactRows, Waiting, fits_one_pass};
 use crate::gates::{Gates, Keys};
 use crate::layout::Layout;
@@ -248,6 +248,9 @@ impl Batch<'_> {
         }
         warnings.extend(gates.judge(&mut collector).await?);
         if is_rebuilt {
+            if let TableKind::Dimension(dimension) = &self.pipeline.kind {
+                keep_inferred(dimension, &rows, target.live, &mut collector).await?;
+            }
             collector.replace_all(target.live);
         }
         Ok((collector.finish().await?, warnings))

@@ -4,11 +4,13 @@ mod collisions;
 mod defaults;
 mod field_history;
 mod overwrite;
+mod rebuilt;
 mod skeletons;
 mod versions;
 
 pub(crate) use defaults::{loaded_rows, missing_defaults};
 pub(crate) use field_history::{FieldHistoryMerge, field_history_schema};
+pub(crate) use rebuilt::keep_inferred;
 pub(crate) use skeletons::{EVENT, infer};
 
 use std::sync::{Mutex, PoisonError};
