@@ -29,16 +29,21 @@ pub(crate) struct TargetRows<'a> {
     /// The table's columns as they are.
     pub(crate) stored: &'a Schema,
     pub(crate) live: &'a LiveRows,
-    /// Columns that the table lacks and whose values the session has as [`ADDED_KEYS`], row by row.
+    /// Columns whose values the session has as [`ADDED_KEYS`], row by row.
     pub(crate) added_keys: &'a [String],
 }
 
-/// The values of columns that a table lacks: one row for each of its own, which it names by its address.
+/// The values of columns, each as [`added_name`]: one row for each of the table's own, which it names by its address.
 pub(crate) const ADDED_KEYS: &str = "__k_added_keys";
 /// As [`FILE_COLUMN`].
-pub(crate) const ADDED_FILE: &str = "__k_added_file";
+pub(crate) const ADDED_FILE: &str = "__k_file_of_added";
 /// As [`ROW_COLUMN`].
-pub(crate) const ADDED_ROW: &str = "__k_added_row";
+pub(crate) const ADDED_ROW: &str = "__k_row_of_added";
+
+/// A column of [`ADDED_KEYS`].
+pub(crate) fn added_name(column: &str) -> String {
+    format!("__k_added_{column}")
+}
 
 impl TargetRows<'_> {
     /// Makes all rows a table of the session.
@@ -84,10 +89,12 @@ impl TargetRows<'_> {
 
     fn shown(&self, field: &Field) -> Result<String, EngineError> {
         let name = quoted(field.name());
+        if self.added_keys.contains(field.name()) {
+            return Ok(format!("{} AS {name}", quoted(&added_name(field.name()))));
+        }
         Ok(match self.stored.field_with_name(field.name()) {
             Ok(old) if old.data_type() == field.data_type() => name,
             Ok(_) => format!("arrow_cast({name}, '{}') AS {name}", field.data_type()),
-            Err(_) if self.added_keys.contains(field.name()) => name,
             Err(_) => format!("{} AS {name}", filler(self.pipeline, self.layout, field)?),
         })
     }

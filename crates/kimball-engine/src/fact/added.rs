@@ -9,11 +9,11 @@ use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 use super::broker::{Broker, Dimensions, LookedUp, Sentinels};
 use super::early::{EarlyMembers, early_members};
 use crate::EngineError;
-use crate::columns::{IS_DELETED, OP, listed, quoted};
+use crate::columns::{IS_DELETED, OP, quoted};
 use crate::gates::Keys;
 use crate::session::query;
 use crate::stage::{Numbering, Spool};
-use crate::target::{ADDED_FILE, ADDED_KEYS, ADDED_ROW, TargetRows};
+use crate::target::{ADDED_FILE, ADDED_KEYS, ADDED_ROW, TargetRows, added_name};
 
 const UNKEYED: &str = "__k_unkeyed";
 const KEYED: &str = "__k_keyed";
@@ -24,7 +24,7 @@ pub(crate) struct AddedKeys<'a> {
     dimensions: &'a Dimensions,
     /// The fact with these keys alone.
     fact: Fact,
-    /// The columns.
+    /// Their columns, and those that come to hold canonical identities.
     columns: Vec<String>,
 }
 
@@ -38,13 +38,18 @@ impl<'a> AddedKeys<'a> {
     ) -> Option<Self> {
         let added = |key: &&ForeignKey| lacking(key, stored).next().is_some();
         let foreign_keys: Vec<ForeignKey> = fact.foreign_keys.iter().filter(added).cloned().collect();
-        let columns: Vec<String> =
-            foreign_keys.iter().flat_map(|key| lacking(key, stored)).cloned().collect();
+        let keys = foreign_keys.iter().flat_map(|key| lacking(key, stored));
+        let mapped = foreign_keys.iter().filter_map(|key| key.lookup.as_ref());
+        let mapped =
+            mapped.filter(|lookup| lookup.identity_map.is_some()).flat_map(|lookup| &lookup.source_columns);
+        let mut columns: Vec<String> = keys.chain(mapped).cloned().collect();
+        columns.sort();
+        columns.dedup();
         let fact = Fact { foreign_keys, ..fact.clone() };
         (!columns.is_empty()).then_some(Self { session, dimensions, fact, columns })
     }
 
-    /// The columns that the table lacks.
+    /// The columns that get other values.
     pub(crate) fn into_columns(self) -> Vec<String> {
         self.columns
     }
@@ -73,9 +78,13 @@ impl<'a> AddedKeys<'a> {
     pub(crate) async fn register(&self, target: &TargetRows<'_>, keys: Keys) -> Result<Spool, EngineError> {
         let (rows, sentinels) = self.look_up(target).await?;
         self.broker().refuse_unresolved(KEYED, &sentinels, keys).await?;
+        let added = self
+            .columns
+            .iter()
+            .map(|column| format!("{} AS {}", quoted(column), quoted(&added_name(column))));
         let keys = format!(
             "SELECT {FILE_COLUMN} AS {ADDED_FILE}, {ROW_COLUMN} AS {ADDED_ROW}, {} FROM {KEYED}",
-            listed("", &self.columns)
+            added.collect::<Vec<_>>().join(", ")
         );
         self.session.deregister_table(ADDED_KEYS)?;
         self.session.register_table(ADDED_KEYS, query(self.session, &keys).await?.into_view())?;
