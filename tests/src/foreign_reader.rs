@@ -168,7 +168,7 @@ fn new_data_files(commit: &Path) -> Result<u64> {
     Ok(added.difference(&removed).count() as u64)
 }
 
-fn commit_files(warehouse: &Path, name: &str) -> Result<Vec<(u64, PathBuf)>> {
+pub(crate) fn commit_files(warehouse: &Path, name: &str) -> Result<Vec<(u64, PathBuf)>> {
     let log = SourceTable::at(warehouse, name)?.folder().join("_delta_log");
     if !log.is_dir() {
         return Ok(Vec::new());

@@ -9,6 +9,7 @@ pub mod columns;
 pub mod demo;
 pub mod error;
 pub mod foreign_reader;
+pub mod logical;
 pub mod project_run;
 pub mod prove;
 pub mod scenario;

@@ -8,11 +8,13 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use kimball_tests::demo::{self, DemoOptions};
-use kimball_tests::prove::{Proof, Refuted, broker, histories, stars};
+use kimball_tests::error::TestkitError;
+use kimball_tests::prove::crashes::Crashes;
+use kimball_tests::prove::{Proof, Refuted, broker, crashes, histories, stars};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
 const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       \
-    kimball-testkit prove [histories|stars|broker] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
+    kimball-testkit prove [histories|stars|broker|crashes] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         },
         Some((verb, arguments)) if verb == "demo" => demo(arguments),
         Some((verb, arguments)) if verb == "prove" => prove(arguments),
+        Some((verb, arguments)) if verb == "dying" => dying(arguments),
         Some((verb, [what, folder])) if verb == "source" => source(what, Path::new(folder)),
         _ => usage(),
     }
@@ -70,6 +73,20 @@ fn demo(arguments: &[String]) -> ExitCode {
     }
 }
 
+/// The process that a proof of crashes starts, and ends at some call to the storage.
+fn dying(arguments: &[String]) -> ExitCode {
+    match crashes::be_dying(arguments) {
+        Ok(told) => {
+            println!("{told}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// `source SCALE DIR` makes the source of the demo, `source second-day DIR` changes it: what benches load.
 fn source(what: &str, folder: &Path) -> ExitCode {
     let made = match what {
@@ -94,7 +111,7 @@ fn source(what: &str, folder: &Path) -> ExitCode {
 /// `prove [histories|stars|broker] [CASES [SEED]]`: all of them without a word; 100,000 histories, 20,000 stars, 5,000
 /// members looked up and a seed from the clock by default.
 fn prove(arguments: &[String]) -> ExitCode {
-    const PROOFS: [&str; 3] = ["histories", "stars", "broker"];
+    const PROOFS: [&str; 4] = ["histories", "stars", "broker", "crashes"];
     let (asked, numbers) = match arguments.split_first() {
         Some((word, rest)) if PROOFS.contains(&word.as_str()) => (Some(word.as_str()), rest),
         _ => (None, arguments),
@@ -122,7 +139,25 @@ fn prove(arguments: &[String]) -> ExitCode {
         println!("the key broker against nested loops");
         holds &= told(broker::prove(&proof(5_000), tell));
     }
+    if is_asked("crashes") && holds {
+        println!("runs that die at any call to the storage against an undisturbed twin");
+        holds &= crash();
+    }
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Crashes every run of every story at every call.
+fn crash() -> bool {
+    let stories = find_scenarios(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("crashes")]);
+    let proof = stories.and_then(|stories| {
+        let program = std::env::current_exe().map_err(TestkitError::io("the test kit"))?;
+        crashes::prove(&Crashes { stories, program, every: 1 }, |told| println!("{told}"))
+    });
+    match &proof {
+        Ok(points) => println!("{points} crashes, no difference"),
+        Err(error) => println!("✗ {error}"),
+    }
+    proof.is_ok()
 }
 
 /// Says how a proof ended, and whether it held.

@@ -5,6 +5,7 @@
 mod command;
 mod companions;
 mod crash;
+mod crashes;
 mod effects;
 mod guide;
 mod histories;

@@ -1,6 +1,6 @@
 //! A project in a folder of its own: configs, sources, a warehouse, and what runs leave in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,13 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use kimball_tests::columns::{batch_from_text, parse_schema};
 use kimball_tests::foreign_reader::{Rows, latest_version, read_table};
+use kimball_tests::logical::{self, LogicalRow};
 use kimball_tests::source_table::{ChangeFeed, SourceTable, TableLayout};
 use kimball_tests::text_table::TextTable;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{Ended, Running, command};
-
-/// Columns that differ between two runs that do the same.
-const UNREPEATABLE: &[&str] = &["__etl_batch_id", "__etl_processed_at"];
 
 /// The control table of every project here.
 pub const CONTROL: &str = "gold.etl_control";
@@ -113,15 +111,9 @@ impl Project {
     }
 
     /// The rows of a table in the same order always, without what differs between two runs that do the same.
-    pub fn logical_rows(&self, table: &str) -> Vec<Vec<(String, Option<String>)>> {
-        let rows = self.rows(table);
-        let named = |row: Vec<Option<String>>| rows.columns.iter().cloned().zip(row);
-        let kept = rows.values.iter().map(|row| {
-            named(row.clone()).filter(|(column, _)| !UNREPEATABLE.contains(&column.as_str())).collect()
-        });
-        let mut kept: Vec<Vec<_>> = kept.collect();
-        kept.sort();
-        kept
+    pub fn logical_rows(&self, table: &str) -> Vec<LogicalRow> {
+        let rows = block_on(logical::logical_rows(&self.warehouse(), table)).unwrap();
+        rows.unwrap_or_else(|| panic!("there is no table {table}"))
     }
 
     /// The version that the next commit to a table makes.
@@ -175,46 +167,13 @@ impl Project {
 
     /// The batches that the log of a table names, a commit each.
     pub fn committed_batches(&self, table: &str) -> Vec<String> {
-        let next = self.next_version(table);
-        let commits = (0..next).map(|version| fs::read_to_string(self.commit_file(table, version)).unwrap());
-        commits.filter_map(|commit| commit.lines().find_map(batch_of)).collect()
+        logical::committed_batches(&self.warehouse(), table).unwrap()
     }
 
-    /// Demands that the control table tells what the targets' logs tell: no batch is open, a batch says SUCCESS
-    /// when and only when its commit is in the log, and no batch is in the log twice.
+    /// Demands that the control table tells what the targets' logs tell.
     pub fn require_honest_control(&self) {
-        let control = self.control();
-        let targets: BTreeSet<&str> = control.iter().map(|row| row.target_table.as_str()).collect();
-        for target in targets {
-            let rows = || control.iter().filter(|row| row.target_table == target);
-            assert!(rows().all(|row| ["SUCCESS", "FAILED"].contains(&row.status.as_str())), "{control:#?}");
-            let with =
-                |status| rows().filter(move |row| row.status == status).map(|row| row.batch_id.clone());
-            let committed = self.committed_batches(target);
-            let succeeded: BTreeSet<String> = with("SUCCESS").collect();
-            assert_eq!(
-                committed.iter().cloned().collect::<BTreeSet<_>>(),
-                succeeded,
-                "{target}: {control:#?}"
-            );
-            assert_eq!(
-                committed.len(),
-                succeeded.len(),
-                "{target}: a batch was committed twice: {committed:?}"
-            );
-            assert!(with("FAILED").all(|batch| !succeeded.contains(&batch)), "{target}: {control:#?}");
-            let distinct: BTreeSet<(&str, &str)> =
-                rows().map(|row| (row.batch_id.as_str(), row.source_table.as_str())).collect();
-            assert_eq!(distinct.len(), rows().count(), "{target}: a row stands there twice: {control:#?}");
-        }
+        assert_eq!(block_on(logical::dishonesty(&self.warehouse(), CONTROL)).unwrap(), None);
     }
-}
-
-/// The batch that one action of a commit names, if it is a commit's own description and names one.
-fn batch_of(action: &str) -> Option<String> {
-    let action: Value = serde_json::from_str(action).unwrap();
-    let metadata: Value = serde_json::from_str(action["commitInfo"]["userMetadata"].as_str()?).ok()?;
-    Some(metadata["batch_id"].as_str()?.to_owned())
 }
 
 /// A Delta source table that is changed from outside, each change a commit with a time of its own.

@@ -22,8 +22,8 @@ Usage: cargo xtask VERB
   scenarios PATH...                      the scenario files below the paths
   prove [PROOF] [CASES [SEED]]           `histories` against the algebra of their changes (100,000 cases by default),
                                          `stars`: facts against a full recomputation (20,000), `broker`: foreign
-                                         keys against nested loops (5,000), or all; a case that fails is cut down
-                                         to a scenario file
+                                         keys against nested loops (5,000), `crashes`: runs that die at every call
+                                         to the storage, or all; a case that fails is cut down to a scenario file
   demo [--scale S] [--dir DIR] [ARGS]    builds the engine and shows a whole project on generated retail tables
   check                                  fmt, clippy, docs, tidy and layers
   tidy                                   the hygiene of the sources

@@ -60,6 +60,11 @@ impl Workspace {
         self.folder.path().join("warehouse")
     }
 
+    /// The folder of it all.
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where the pipelines lie.
     pub fn configs(&self) -> PathBuf {
         self.folder.path().join("configs")

@@ -202,7 +202,7 @@ fn run_step(
     Ok(problems)
 }
 
-fn run_request(args: &RunArgs, workspace: &mut Workspace) -> Result<RunRequest> {
+pub(crate) fn run_request(args: &RunArgs, workspace: &mut Workspace) -> Result<RunRequest> {
     let configs = workspace.configs();
     Ok(RunRequest {
         configs: match args.only.as_slice() {
