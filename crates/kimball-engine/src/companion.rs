@@ -1,6 +1,7 @@
 //! Tables that a dimension writes besides its own: mini-dimensions before it, as their keys stand on its rows,
 //! and the history table of type 4 after it, as its rows hold keys of the dimension.
 
+use arrow::datatypes::{Schema, SchemaRef};
 use kimball_config::{
     Dimension, FieldHistory, KeyStrategy, MiniDimension, MissingRows, NullPolicy, Pipeline, Scd, TableKind,
 };
@@ -76,11 +77,7 @@ impl Batch<'_> {
         );
         let stream = query(&session, &distinct).await?.execute_stream().await?;
         let rows = Spool::fill(stream, Numbering::Numbered).await?;
-        let fields =
-            staged.staged.layout.output.iter().filter(|field| mini.natural_keys.contains(field.name()));
-        let output = arrow::datatypes::Schema::new(fields.cloned().collect::<Vec<_>>());
-        let existing = table.map(LakeTable::schema).transpose()?;
-        let layout = Layout::of(pipeline, &output, existing.as_deref())?;
+        let layout = self.mini_layout(pipeline, staged, table)?;
         let staged = Staged {
             rows,
             unread: None,
@@ -94,8 +91,37 @@ impl Batch<'_> {
         Ok(StagedBatch { staged, fact: None })
     }
 
+    /// Refuses a mini-dimension that does not take the combinations of the staged rows.
+    ///
+    /// # Errors
+    /// [`EngineError::SchemaMismatch`].
+    pub fn require_mini(
+        &self,
+        pipeline: &Pipeline,
+        staged: &StagedBatch,
+        table: &LakeTable,
+    ) -> Result<(), EngineError> {
+        self.mini_layout(pipeline, staged, Some(table)).map(drop)
+    }
+
+    fn mini_layout(
+        &self,
+        pipeline: &Pipeline,
+        staged: &StagedBatch,
+        table: Option<&LakeTable>,
+    ) -> Result<Layout, EngineError> {
+        let columns = match &pipeline.kind {
+            TableKind::Dimension(mini) => mini.natural_keys.as_slice(),
+            TableKind::Fact(_) => &[],
+        };
+        let own = staged.staged.layout.output.iter().filter(|field| columns.contains(field.name()));
+        let output = Schema::new(own.cloned().collect::<Vec<_>>());
+        let existing = table.map(LakeTable::schema).transpose()?;
+        Layout::of_companion(pipeline, &self.pipeline.table, &output, existing.as_deref())
+    }
+
     /// The columns of the history table of a type 4 dimension; `None` for other pipelines.
-    pub fn field_history_schema(&self) -> Option<arrow::datatypes::SchemaRef> {
+    pub fn field_history_schema(&self) -> Option<SchemaRef> {
         match &self.pipeline.kind {
             TableKind::Dimension(dimension) => Some(field_history_schema(&dimension.surrogate_key)),
             TableKind::Fact(_) => None,
@@ -112,7 +138,7 @@ impl Batch<'_> {
         let differs = wanted.fields().iter().find(|field| {
             !stored.field_with_name(field.name()).is_ok_and(|found| found.data_type() == field.data_type())
         });
-        let described = |schema: &arrow::datatypes::Schema| {
+        let described = |schema: &Schema| {
             let columns =
                 schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type()));
             columns.collect::<Vec<_>>().join(", ")

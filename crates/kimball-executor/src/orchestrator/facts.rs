@@ -14,8 +14,9 @@ use kimball_engine::{
 use kimball_lake::{Commit, CommitOutcome, LakeTable, NewTable, TableId};
 use kimball_retry::FaultKind;
 
-use super::companions::contended;
+use super::companions::{Effect, contended};
 use super::settle::effect_metadata;
+use super::steps::new_table;
 use super::{Prepared, RunContext, table_id, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
@@ -172,7 +173,9 @@ impl RunContext {
                 };
                 let live = table.live_rows().await?;
                 let change = batch.merge_junk(&merge, staged, (&table, &live), fact).await?;
-                if self.commit_companion(batch, (&table, &live), change, None, epoch).await? {
+                let alteration = table.alteration(merge.table_schema(), &new_table(merge.pipeline()))?;
+                let effect = Effect { change, alteration, batches: None };
+                if self.commit_companion(batch, (&table, &live), effect, epoch).await? {
                     done = true;
                     break;
                 }

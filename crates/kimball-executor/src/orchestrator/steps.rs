@@ -331,7 +331,7 @@ impl RunContext {
 }
 
 /// What the table of a pipeline is made with.
-fn new_table(pipeline: &Pipeline) -> NewTable {
+pub(super) fn new_table(pipeline: &Pipeline) -> NewTable {
     NewTable {
         partition_by: facts::fact_of(pipeline).map(|fact| fact.partition_by.clone()).unwrap_or_default(),
         properties: BTreeMap::from([
