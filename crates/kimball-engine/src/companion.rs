@@ -1,6 +1,7 @@
 //! Tables that a dimension writes besides its own: mini-dimensions before it, as their keys stand on its rows,
 //! and the history table of type 4 after it, as its rows hold keys of the dimension.
 
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use kimball_config::{
     Dimension, FieldHistory, KeyStrategy, MiniDimension, MissingRows, NullPolicy, Pipeline, Scd, TableKind,
 };
@@ -8,7 +9,7 @@ use kimball_lake::{LakeTable, LiveRows};
 
 use crate::columns::{IS_DELETED, OP, TIME, VERSION, instant_sql, listed};
 use crate::dimension::{FieldHistoryMerge, field_history_schema, loaded_rows};
-use crate::layout::Layout;
+use crate::layout::{Layout, sql_name};
 use crate::merge::{ChangeSet, Collector};
 use crate::session::query;
 use crate::stage::{Arrival, Numbering, Spool, Staged};
@@ -76,11 +77,7 @@ impl Batch<'_> {
         );
         let stream = query(&session, &distinct).await?.execute_stream().await?;
         let rows = Spool::fill(stream, Numbering::Numbered).await?;
-        let fields =
-            staged.staged.layout.output.iter().filter(|field| mini.natural_keys.contains(field.name()));
-        let output = arrow::datatypes::Schema::new(fields.cloned().collect::<Vec<_>>());
-        let existing = table.map(LakeTable::schema).transpose()?;
-        let layout = Layout::of(pipeline, &output, existing.as_deref())?;
+        let layout = self.mini_layout(pipeline, staged, table)?;
         let staged = Staged {
             rows,
             unread: None,
@@ -94,8 +91,64 @@ impl Batch<'_> {
         Ok(StagedBatch { staged, fact: None })
     }
 
+    /// Refuses a mini-dimension that does not take the combinations of the staged rows.
+    ///
+    /// # Errors
+    /// [`EngineError::SchemaMismatch`].
+    pub fn require_mini(
+        &self,
+        pipeline: &Pipeline,
+        staged: &StagedBatch,
+        table: &LakeTable,
+    ) -> Result<(), EngineError> {
+        self.mini_layout(pipeline, staged, Some(table)).map(drop)
+    }
+
+    fn mini_layout(
+        &self,
+        pipeline: &Pipeline,
+        staged: &StagedBatch,
+        table: Option<&LakeTable>,
+    ) -> Result<Layout, EngineError> {
+        let columns = match &pipeline.kind {
+            TableKind::Dimension(mini) => mini.natural_keys.as_slice(),
+            TableKind::Fact(_) => &[],
+        };
+        let own = staged.staged.layout.output.iter().filter(|field| columns.contains(field.name()));
+        let output = Schema::new(own.cloned().collect::<Vec<_>>());
+        let existing = table.map(LakeTable::schema).transpose()?;
+        let layout = Layout::of_companion(pipeline, &self.pipeline.table, &output, existing.as_deref())?;
+        if let Some(existing) = existing {
+            self.refuse_other_texts(&layout, &existing)?;
+        }
+        Ok(layout)
+    }
+
+    /// Rows of type 5 hold keys that are made of the texts of values: a type that gives the values that are there other
+    /// texts would give their rows keys that the mini-dimension does not have.
+    fn refuse_other_texts(&self, mini: &Layout, existing: &Schema) -> Result<(), EngineError> {
+        if !matches!(&self.pipeline.kind, TableKind::Dimension(Dimension { scd: Scd::Type5, .. })) {
+            return Ok(());
+        }
+        for field in &mini.output {
+            let Ok(stored) = existing.field_with_name(field.name()) else { continue };
+            let (old, new) = (stored.data_type(), field.data_type());
+            if old != new && !keeps_texts(old, new) {
+                return Err(EngineError::Config(format!(
+                    "column `{}` of {} is {} in the table and {} in the query: the keys of its combinations are made \
+                     of the texts of the values, which would change; cast it in the query",
+                    field.name(),
+                    mini.table,
+                    sql_name(old),
+                    sql_name(new)
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// The columns of the history table of a type 4 dimension; `None` for other pipelines.
-    pub fn field_history_schema(&self) -> Option<arrow::datatypes::SchemaRef> {
+    pub fn field_history_schema(&self) -> Option<SchemaRef> {
         match &self.pipeline.kind {
             TableKind::Dimension(dimension) => Some(field_history_schema(&dimension.surrogate_key)),
             TableKind::Fact(_) => None,
@@ -112,7 +165,7 @@ impl Batch<'_> {
         let differs = wanted.fields().iter().find(|field| {
             !stored.field_with_name(field.name()).is_ok_and(|found| found.data_type() == field.data_type())
         });
-        let described = |schema: &arrow::datatypes::Schema| {
+        let described = |schema: &Schema| {
             let columns =
                 schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type()));
             columns.collect::<Vec<_>>().join(", ")
@@ -201,5 +254,13 @@ impl Batch<'_> {
             collector.replace_all(live);
         }
         collector.finish().await
+    }
+}
+
+/// Whether every value has the same text in both types.
+fn keeps_texts(old: &DataType, new: &DataType) -> bool {
+    match (old, new) {
+        (DataType::Decimal128(_, old), DataType::Decimal128(_, new)) => old == new,
+        (old, new) => old.is_integer() && new.is_integer(),
     }
 }

@@ -54,7 +54,8 @@ impl Batch<'_> {
             |column: &String| staged.staged.layout.output.iter().find(|field| field.name() == column);
         let fields: Vec<_> = junk.columns.iter().filter_map(wanted).cloned().collect();
         let existing = table.map(LakeTable::schema).transpose()?;
-        let layout = Layout::of(&pipeline, &Schema::new(fields), existing.as_deref())?;
+        let layout =
+            Layout::of_companion(&pipeline, &self.pipeline.table, &Schema::new(fields), existing.as_deref())?;
         Ok(JunkMerge { junk, pipeline, layout })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use kimball_config::{FileFormat, Pipeline, SourceLocation};
+use kimball_config::{FileFormat, Pipeline, SourceLocation, TableName};
 
 use super::Layout;
 use super::types::{sql_name, stores, takes_guessed, widened};
@@ -42,13 +42,18 @@ impl Layout {
     ///
     /// Without `schema_evolution` every column of each must be in the other, and values must be stored without
     /// loss. With it columns are added and types widen. A column that the query no longer gives is an error
-    /// either way.
+    /// either way. `owner` is the table whose configuration says so, where it is another.
     pub(super) fn fit(
         mut self,
         existing: &Schema,
         output: &Schema,
         pipeline: &Pipeline,
+        owner: Option<&TableName>,
     ) -> Result<Self, EngineError> {
+        let flag = match owner {
+            Some(owner) => format!("`schema_evolution: true` of {owner}"),
+            None => "`schema_evolution: true`".to_owned(),
+        };
         let mismatch = |difference: String| EngineError::SchemaMismatch {
             table: self.table.clone(),
             difference,
@@ -67,8 +72,8 @@ impl Layout {
                         return Err(mismatch(format!("column `{column}` is `{}` in the table", near.name())));
                     }
                     if !pipeline.schema_evolution {
-                        let advice = "`schema_evolution: true` would add it";
-                        return Err(mismatch(format!("column `{column}` is not in the table; {advice}")));
+                        let difference = format!("column `{column}` is not in the table");
+                        return Err(mismatch(format!("{difference}; {flag} would add it")));
                     }
                     if column.starts_with("__") {
                         return Err(mismatch(format!("the table lacks the system column `{column}`")));
@@ -96,8 +101,7 @@ impl Layout {
                     *stored = stored.clone().with_data_type(wide);
                 }
                 Some(_) => {
-                    let advice = "`schema_evolution: true` would widen it";
-                    return Err(mismatch(format!("{difference}; {advice}")));
+                    return Err(mismatch(format!("{difference}; {flag} would widen it")));
                 }
                 None => return Err(mismatch(difference)),
             }

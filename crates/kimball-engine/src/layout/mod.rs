@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use kimball_config::{Dimension, Pipeline, Scd, TableKind, TrackedColumns};
+use kimball_config::{Dimension, Pipeline, Scd, TableKind, TableName, TrackedColumns};
 use kimball_lake::stored_schema;
 use xxhash_rust::xxh64::xxh64;
 
 pub(crate) use self::fit::Evolution;
+pub(crate) use self::types::sql_name;
 
 use crate::EngineError;
 use crate::columns as name;
@@ -95,6 +96,29 @@ impl Layout {
         output: &Schema,
         existing: Option<&Schema>,
     ) -> Result<Self, EngineError> {
+        Self::laid_out(pipeline, output, existing, None)
+    }
+
+    /// The layout of a table that the pipeline of `owner` writes besides its own, as a pipeline of its own: it is the
+    /// owner's configuration that says whether columns may be added and types may widen.
+    ///
+    /// # Errors
+    /// As for [`of`](Self::of).
+    pub(crate) fn of_companion(
+        pipeline: &Pipeline,
+        owner: &TableName,
+        output: &Schema,
+        existing: Option<&Schema>,
+    ) -> Result<Self, EngineError> {
+        Self::laid_out(pipeline, output, existing, Some(owner))
+    }
+
+    fn laid_out(
+        pipeline: &Pipeline,
+        output: &Schema,
+        existing: Option<&Schema>,
+        owner: Option<&TableName>,
+    ) -> Result<Self, EngineError> {
         let stored = stored_schema(output)?;
         let mut layout = Self {
             table: pipeline.table.to_string(),
@@ -116,7 +140,7 @@ impl Layout {
         }
         layout.schema = layout.all_columns();
         match existing {
-            Some(existing) => layout.fit(existing, output, pipeline),
+            Some(existing) => layout.fit(existing, output, pipeline, owner),
             None => Ok(layout),
         }
     }

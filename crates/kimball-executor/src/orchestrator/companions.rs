@@ -13,6 +13,15 @@ use super::steps::new_table;
 use super::{RunContext, table_id, watermarks};
 use crate::error::PipelineError;
 
+/// What a batch does to a companion, in one commit.
+pub(super) struct Effect {
+    pub(super) change: ChangeSet,
+    /// What the companion's columns become: its files are written for these.
+    pub(super) alteration: Option<Alteration>,
+    /// The count of batches of a history table that has followed.
+    pub(super) batches: Option<i64>,
+}
+
 /// What brings a history table up to its dimension.
 enum Missed {
     /// The changes of its feeds.
@@ -138,6 +147,32 @@ impl RunContext {
         ))
     }
 
+    /// Refuses tables of combinations that do not take those of the batch, before anything is committed.
+    pub(super) async fn require_companions(
+        &self,
+        batch: &Batch<'_>,
+        staged: &StagedBatch,
+    ) -> Result<(), PipelineError> {
+        match &batch.pipeline.kind {
+            TableKind::Dimension(dimension) => {
+                for mini in &dimension.mini_dimensions {
+                    let Some(pipeline) = batch.mini_pipeline(mini) else { continue };
+                    if let Some(table) = self.warehouse.open(&table_id(&mini.table)?).await? {
+                        batch.require_mini(&pipeline, staged, &table)?;
+                    }
+                }
+            }
+            TableKind::Fact(fact) => {
+                for junk in &fact.junk_dimensions {
+                    if let Some(table) = self.warehouse.open(&table_id(&junk.table)?).await? {
+                        batch.junk_merge(junk, staged, Some(&table))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the batch's new combinations to the mini-dimensions; a new one gets those of `members`, too.
     pub(super) async fn write_mini_dimensions(
         &self,
@@ -154,7 +189,7 @@ impl RunContext {
             let mut done = false;
             for _ in 0..RECOMPUTATIONS {
                 let table = self.warehouse.open(&table_id(&pipeline.table)?).await?;
-                let combinations = own.stage_mini(&pipeline, staged, table.as_ref(), members).await?;
+                let combinations = batch.stage_mini(&pipeline, staged, table.as_ref(), members).await?;
                 let table = match table {
                     Some(table) => table,
                     None => self.create(&pipeline, combinations.table_schema()).await?,
@@ -163,7 +198,8 @@ impl RunContext {
                 let target = MergeTarget::new(&table, &live);
                 let (change, _) = own.merge(&combinations, target).await?;
                 let alteration = table.alteration(combinations.table_schema(), &new_table(&pipeline))?;
-                if self.commit_companion(batch, (&table, &live), (change, alteration), None, epoch).await? {
+                let effect = Effect { change, alteration, batches: None };
+                if self.commit_companion(batch, (&table, &live), effect, epoch).await? {
                     done = true;
                     break;
                 }
@@ -197,8 +233,9 @@ impl RunContext {
             };
             let live = table.live_rows().await?;
             let change = batch.merge_field_history(settings, staged, members, &table, &live).await?;
-            let count = self.batches(batch.pipeline, members.1).await?;
-            if self.commit_companion(batch, (&table, &live), (change, None), Some(count), epoch).await? {
+            let batches = Some(self.batches(batch.pipeline, members.1).await?);
+            let effect = Effect { change, alteration: None, batches };
+            if self.commit_companion(batch, (&table, &live), effect, epoch).await? {
                 return Ok(());
             }
         }
@@ -210,8 +247,7 @@ impl RunContext {
         &self,
         batch: &Batch<'_>,
         (table, live): (&LakeTable, &LiveRows),
-        (change, alteration): (ChangeSet, Option<Alteration>),
-        batches: Option<i64>,
+        Effect { change, alteration, batches }: Effect,
         epoch: i64,
     ) -> Result<bool, PipelineError> {
         let mut transactions = watermarks::transactions(batch.pipeline, batch.sources);

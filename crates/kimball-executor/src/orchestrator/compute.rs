@@ -31,6 +31,7 @@ impl RunContext {
         mut target: Option<LakeTable>,
     ) -> Result<Computed, PipelineError> {
         let mut staged = batch.stage_unread(target.as_ref()).await?;
+        self.require_companions(batch, &staged).await?;
         if staged.is_unread() {
             let (table, live) = self.target_of(batch, target, &staged).await?;
             let awaited = self.awaited(batch.pipeline, &table).await?;

@@ -14,7 +14,7 @@ use kimball_engine::{
 use kimball_lake::{Commit, CommitOutcome, LakeTable, NewTable, TableId};
 use kimball_retry::FaultKind;
 
-use super::companions::contended;
+use super::companions::{Effect, contended};
 use super::settle::effect_metadata;
 use super::steps::new_table;
 use super::{Prepared, RunContext, table_id, watermarks};
@@ -174,7 +174,8 @@ impl RunContext {
                 let live = table.live_rows().await?;
                 let change = batch.merge_junk(&merge, staged, (&table, &live), fact).await?;
                 let alteration = table.alteration(merge.table_schema(), &new_table(merge.pipeline()))?;
-                if self.commit_companion(batch, (&table, &live), (change, alteration), None, epoch).await? {
+                let effect = Effect { change, alteration, batches: None };
+                if self.commit_companion(batch, (&table, &live), effect, epoch).await? {
                     done = true;
                     break;
                 }
