@@ -2,15 +2,26 @@
 //! together do not race each other for the log.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use kimball_lake::{CommitOutcome, DataFile, DataFileWriter, LakeTable, Swap, TableId, Warehouse};
+use kimball_lake::{CommitOutcome, DataFile, DataFileWriter, SharedTable, Swap, TableId, Warehouse};
+use kimball_retry::{Classify, Jitter, RetryPolicy};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::ControlError;
+use crate::compaction::Compaction;
 
-/// Attempts at one change before contention is reported; the log itself retries 15 times within each.
-const ATTEMPTS: usize = 20;
+/// Attempts at one commit before contention is reported. Other processes commit to other partitions, so that a lost
+/// race says nothing about the change: it is made again a moment later.
+const ATTEMPTS: u32 = 200;
+const FIRST_DELAY: Duration = Duration::from_millis(2);
+const LONGEST_DELAY: Duration = Duration::from_millis(200);
+
+/// Commits from one checkpoint to the next: what a process that opens the table has to read at most.
+const CHECKPOINT_EVERY: i64 = 100;
 
 /// A change of some partitions of a table.
 #[derive(Debug, Clone)]
@@ -34,13 +45,22 @@ pub(crate) enum Written {
     Stale,
 }
 
-type Answer = oneshot::Sender<Result<Written, ControlError>>;
+/// The files of a partition and their rows.
+pub(crate) type PartitionRows = (Vec<DataFile>, Vec<RecordBatch>);
+
+type Answer<T> = oneshot::Sender<Result<T, ControlError>>;
+
+enum Request {
+    Commit(Change, Answer<Written>),
+    Read(Vec<String>, Answer<PartitionRows>),
+}
 
 /// Sends changes to the task that commits them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Committer {
     table: TableId,
-    queue: mpsc::UnboundedSender<(Change, Answer)>,
+    queue: mpsc::UnboundedSender<Request>,
+    task: JoinHandle<()>,
 }
 
 /// The table a committer writes.
@@ -49,131 +69,282 @@ pub(crate) struct Target {
     pub(crate) warehouse: Warehouse,
     pub(crate) table: TableId,
     pub(crate) partition_columns: &'static [&'static str],
+    /// How small files are merged; `None` where every partition is one file.
+    pub(crate) compaction: Option<Compaction>,
 }
 
 impl Committer {
-    /// Starts the task on the current runtime; it ends when the last sender is dropped.
+    /// Starts the task on the current runtime; it ends when the committer is closed or dropped.
     pub(crate) fn start(target: Target) -> Self {
         let (queue, waiting) = mpsc::unbounded_channel();
         let table = target.table.clone();
-        tokio::spawn(work(target, waiting));
-        Self { table, queue }
+        let task = tokio::spawn(Worker { target, table: None }.work(waiting));
+        Self { table, queue, task }
     }
 
     /// Hands in a change and waits for its end.
     pub(crate) async fn commit(&self, change: Change) -> Result<Written, ControlError> {
+        self.ask(|answer| Request::Commit(change, answer)).await
+    }
+
+    /// The newest files of a partition, with their rows.
+    pub(crate) async fn read(&self, partition: Vec<String>) -> Result<PartitionRows, ControlError> {
+        self.ask(|answer| Request::Read(partition, answer)).await
+    }
+
+    /// Waits until everything that was handed in is done, upkeep of the table included.
+    pub(crate) async fn close(self) {
+        drop(self.queue);
+        if let Err(error) = self.task.await {
+            tracing::warn!(table = %self.table, %error, "the writer of the table ended unexpectedly");
+        }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ControlError> {
         let stopped = || ControlError::Stopped { table: self.table.to_string() };
         let (answer, answered) = oneshot::channel();
-        self.queue.send((change, answer)).map_err(|_| stopped())?;
+        self.queue.send(request(answer)).map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 }
 
-async fn work(target: Target, mut waiting: mpsc::UnboundedReceiver<(Change, Answer)>) {
-    while let Some(first) = waiting.recv().await {
-        let mut group = vec![first];
-        while let Ok(next) = waiting.try_recv() {
-            group.push(next);
+/// A change whose rows lie in files that no version refers to yet.
+struct Pending {
+    change: Change,
+    files: Vec<DataFile>,
+    answer: Option<Answer<Written>>,
+}
+
+impl Pending {
+    fn end(self, result: Result<Written, ControlError>) {
+        if let Some(answer) = self.answer {
+            // Who asked may have been cancelled; the change stands all the same.
+            let _abandoned = answer.send(result);
         }
-        commit_group(&target, group).await;
     }
 }
 
-/// Commits all changes at once where that works; those that lost a race are tried again one by one.
-async fn commit_group(target: &Target, group: Vec<(Change, Answer)>) {
-    let (changes, answers): (Vec<Change>, Vec<Answer>) = group.into_iter().unzip();
-    if changes.len() > 1
-        && let Ok(Some(written)) = attempt(target, &changes).await
-    {
-        for (written, answer) in written.into_iter().zip(answers) {
-            let _abandoned = answer.send(Ok(written));
-        }
-        return;
-    }
-    for (change, answer) in changes.into_iter().zip(answers) {
-        let _abandoned = answer.send(alone(target, change).await);
-    }
+struct Worker {
+    target: Target,
+    table: Option<SharedTable>,
 }
 
-async fn alone(target: &Target, change: Change) -> Result<Written, ControlError> {
-    for _ in 0..ATTEMPTS {
-        if let Some(mut written) = attempt(target, std::slice::from_ref(&change)).await?
-            && let Some(written) = written.pop()
-        {
-            return Ok(written);
+impl Worker {
+    async fn work(mut self, mut waiting: mpsc::UnboundedReceiver<Request>) {
+        while let Some(first) = waiting.recv().await {
+            let mut group = vec![first];
+            while let Ok(next) = waiting.try_recv() {
+                group.push(next);
+            }
+            let (mut changes, mut reads) = (Vec::new(), Vec::new());
+            for request in group {
+                match request {
+                    Request::Commit(change, answer) => changes.push((change, answer)),
+                    Request::Read(partition, answer) => reads.push((partition, answer)),
+                }
+            }
+            for (partition, answer) in reads {
+                let _abandoned = answer.send(self.read(&partition).await);
+            }
+            let partitions = changes.iter().flat_map(|(change, _)| change.partitions.clone()).collect();
+            let before = self.version();
+            self.commit_all(changes).await;
+            self.keep_up(partitions, before).await;
         }
     }
-    Err(ControlError::Contention { table: target.table.to_string(), attempts: ATTEMPTS })
-}
 
-/// One commit for all changes; `None` when somebody else won the race for it. Changes that are stale are
-/// left out of it.
-async fn attempt(target: &Target, changes: &[Change]) -> Result<Option<Vec<Written>>, ControlError> {
-    let Some(table) = target.warehouse.open(&target.table).await? else {
-        return Err(ControlError::Stopped { table: target.table.to_string() });
-    };
-    let mut fresh = Vec::with_capacity(changes.len());
-    for change in changes {
-        fresh.push(is_fresh(target, &table, change).await?);
+    fn version(&self) -> i64 {
+        self.table.as_ref().map_or(0, SharedTable::version)
     }
-    let current: Vec<&Change> =
-        changes.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(c, _)| c).collect();
-    let mut writer = DataFileWriter::new(&table)?;
-    for change in &current {
-        writer.write(change.rows.clone()).await?;
+
+    /// The table with everything that others have committed.
+    async fn caught_up(&mut self) -> Result<&mut SharedTable, ControlError> {
+        if let Some(mut table) = self.table.take() {
+            // A handle that could not follow is opened anew.
+            if let Ok(()) = table.catch_up().await {
+                return Ok(self.table.insert(table));
+            }
+        }
+        match self.target.warehouse.open_shared(&self.target.table).await? {
+            Some(table) => Ok(self.table.insert(table)),
+            None => Err(ControlError::Stopped { table: self.target.table.to_string() }),
+        }
     }
-    let files = writer.finish().await?;
-    if !current.is_empty() {
-        let blind = current.iter().all(|change| change.removed.is_empty() && !change.exclusive);
-        let swap = Swap {
-            files: files.clone(),
-            removed: current.iter().flat_map(|change| change.removed.clone()).collect(),
-            predicate: (!blind).then(|| predicate(target, &current)),
+
+    async fn read(&mut self, partition: &[String]) -> Result<PartitionRows, ControlError> {
+        let columns = self.target.partition_columns;
+        let table = self.caught_up().await?;
+        let files = table.files_of(&values(columns, partition));
+        let rows = table.read(&files).await?;
+        Ok((files, rows))
+    }
+
+    async fn commit_all(&mut self, changes: Vec<(Change, Answer<Written>)>) {
+        let mut pending = Vec::with_capacity(changes.len());
+        for (change, answer) in changes {
+            match self.write(&change).await {
+                Ok(files) => pending.push(Pending { change, files, answer: Some(answer) }),
+                Err(error) => {
+                    let _abandoned = answer.send(Err(error));
+                }
+            }
+        }
+        while !pending.is_empty() {
+            pending = self.commit_some(pending).await;
+        }
+    }
+
+    async fn write(&mut self, change: &Change) -> Result<Vec<DataFile>, ControlError> {
+        let table = match &self.table {
+            Some(table) => table,
+            None => self.caught_up().await?,
         };
-        if table.swap(swap).await? == CommitOutcome::Conflict {
-            return Ok(None);
+        let mut writer = DataFileWriter::new(table.table())?;
+        writer.write(change.rows.clone()).await?;
+        Ok(writer.finish().await?)
+    }
+
+    /// Commits those changes together that do not touch the same partitions; the others are left over.
+    async fn commit_some(&mut self, pending: Vec<Pending>) -> Vec<Pending> {
+        let mut touched = BTreeSet::new();
+        let (mut chosen, mut left) = (Vec::new(), Vec::new());
+        for next in pending {
+            match next.change.partitions.iter().any(|partition| touched.contains(partition)) {
+                true => left.push(next),
+                false => {
+                    touched.extend(next.change.partitions.clone());
+                    chosen.push(next);
+                }
+            }
+        }
+        let seed = u64::from(std::process::id());
+        let delays = RetryPolicy { max: LONGEST_DELAY, ..RetryPolicy::new(ATTEMPTS, FIRST_DELAY) }
+            .with_jitter(Jitter::Full { seed });
+        for attempt in 1..=ATTEMPTS {
+            match self.attempt(&mut chosen).await {
+                Ok(CommitOutcome::Committed { .. }) => {
+                    for done in chosen {
+                        let files = done.files.clone();
+                        done.end(Ok(Written::Committed(files)));
+                    }
+                    return left;
+                }
+                Ok(CommitOutcome::Conflict) => sleep(delays.delay(attempt)).await,
+                Err(error) => {
+                    // An error has one owner; those who went along are told the same in words.
+                    let (kind, told) = (error.kind(), error.to_string());
+                    let mut first = Some(error);
+                    for lost in chosen {
+                        let table = self.target.table.to_string();
+                        let error = first.take();
+                        let error =
+                            error.unwrap_or_else(|| ControlError::Group { table, told: told.clone(), kind });
+                        lost.end(Err(error));
+                    }
+                    return left;
+                }
+            }
+        }
+        for lost in chosen {
+            let table = self.target.table.to_string();
+            lost.end(Err(ControlError::Contention { table, attempts: ATTEMPTS as usize }));
+        }
+        left
+    }
+
+    /// One attempt at all changes that still make sense; the others end as stale.
+    async fn attempt(&mut self, chosen: &mut Vec<Pending>) -> Result<CommitOutcome, ControlError> {
+        let columns = self.target.partition_columns;
+        let table = self.caught_up().await?;
+        let (fresh, stale): (Vec<_>, Vec<_>) =
+            std::mem::take(chosen).into_iter().partition(|pending| is_fresh(columns, table, &pending.change));
+        *chosen = fresh;
+        for lost in stale {
+            if let Err(error) = table.table().discard(lost.files.clone()).await {
+                tracing::warn!(table = %table.table().name(), %error, "a file that nobody needs stays behind");
+            }
+            lost.end(Ok(Written::Stale));
+        }
+        let Some(probe) = chosen.first().and_then(|first| first.files.first()).cloned() else {
+            return Ok(CommitOutcome::Committed { version: table.version() });
+        };
+        let changes: Vec<&Change> = chosen.iter().map(|pending| &pending.change).collect();
+        let blind = changes.iter().all(|change| change.removed.is_empty() && !change.exclusive);
+        let swap = Swap {
+            files: chosen.iter().flat_map(|pending| pending.files.clone()).collect(),
+            removed: changes.iter().flat_map(|change| change.removed.clone()).collect(),
+            predicate: (!blind).then(|| predicate(columns, &changes)),
+        };
+        match table.swap(&swap).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => {
+                // What seems to have failed may have happened: then the log names our files.
+                let table = self.caught_up().await?;
+                match table.holds(probe.path()) {
+                    true => Ok(CommitOutcome::Committed { version: table.version() }),
+                    false => Err(error.into()),
+                }
+            }
         }
     }
-    let ended = changes.iter().zip(fresh).map(|(change, fresh)| match fresh {
-        true => Written::Committed(files_of(target, change, &files)),
-        false => Written::Stale,
-    });
-    Ok(Some(ended.collect()))
+
+    /// Merges small files of `partitions` and writes a checkpoint when one is due. Nothing depends on either, so that
+    /// a failure is a warning.
+    async fn keep_up(&mut self, partitions: BTreeSet<Vec<String>>, before: i64) {
+        for partition in partitions {
+            if let Err(error) = self.compact(partition).await {
+                tracing::warn!(table = %self.target.table, %error, "small files could not be merged");
+            }
+        }
+        if before / CHECKPOINT_EVERY == self.version() / CHECKPOINT_EVERY {
+            return;
+        }
+        if let Some(table) = &mut self.table
+            && let Err(error) = table.tidy_up().await
+        {
+            tracing::warn!(table = %self.target.table, %error, "the log could not be tidied up");
+        }
+    }
+
+    async fn compact(&mut self, partition: Vec<String>) -> Result<(), ControlError> {
+        let Some(compaction) = self.target.compaction.clone() else { return Ok(()) };
+        let columns = self.target.partition_columns;
+        let Some(table) = &self.table else { return Ok(()) };
+        let removed = compaction.due(table.files_of(&values(columns, &partition)));
+        if removed.is_empty() {
+            return Ok(());
+        }
+        let malformed = |source| ControlError::Columns { table: self.target.table.to_string(), source };
+        let rows = compaction.merge(&table.read(&removed).await?).map_err(malformed)?;
+        let change = Change { rows, removed, partitions: vec![partition], exclusive: false };
+        let files = self.write(&change).await?;
+        self.commit_some(vec![Pending { change, files, answer: None }]).await;
+        Ok(())
+    }
+}
+
+fn values<'a>(columns: &'static [&'static str], partition: &'a [String]) -> Vec<(&'static str, &'a str)> {
+    columns.iter().copied().zip(partition.iter().map(String::as_str)).collect()
 }
 
 /// Whether the files that a change takes away are still there, and alone where they have to be.
-async fn is_fresh(target: &Target, table: &LakeTable, change: &Change) -> Result<bool, ControlError> {
-    if change.removed.is_empty() && !change.exclusive {
-        return Ok(true);
+fn is_fresh(columns: &'static [&'static str], table: &SharedTable, change: &Change) -> bool {
+    if !change.exclusive {
+        return change.removed.iter().all(|file| table.holds(file.path()));
     }
-    let mut active = BTreeSet::new();
-    for partition in &change.partitions {
-        let values: Vec<(&str, &str)> =
-            target.partition_columns.iter().copied().zip(partition.iter().map(String::as_str)).collect();
-        let files = table.files_of_partition(&values).await?;
-        active.extend(files.iter().map(|file| file.path().to_owned()));
-    }
+    let in_partitions =
+        change.partitions.iter().flat_map(|partition| table.files_of(&values(columns, partition)));
+    let active: BTreeSet<String> = in_partitions.map(|file| file.path().to_owned()).collect();
     let removed: BTreeSet<String> = change.removed.iter().map(|file| file.path().to_owned()).collect();
-    Ok(if change.exclusive { active == removed } else { removed.is_subset(&active) })
-}
-
-/// The new files that lie in a change's partitions.
-fn files_of(target: &Target, change: &Change, files: &[DataFile]) -> Vec<DataFile> {
-    let in_change = |file: &&DataFile| {
-        change.partitions.iter().any(|partition| {
-            let mut pairs = target.partition_columns.iter().zip(partition);
-            pairs.all(|(column, value)| file.partition_value(column) == Some(value))
-        })
-    };
-    files.iter().filter(in_change).cloned().collect()
+    active == removed
 }
 
 /// SQL that covers every partition of the changes, so that commits to others do no harm.
-fn predicate(target: &Target, changes: &[&Change]) -> String {
+fn predicate(columns: &[&str], changes: &[&Change]) -> String {
     let partitions: BTreeSet<&Vec<String>> = changes.iter().flat_map(|change| &change.partitions).collect();
     let one = |partition: &&Vec<String>| {
         let equal = |(column, value): (&&str, &String)| format!("{column} = '{}'", value.replace('\'', "''"));
-        let all = target.partition_columns.iter().zip(partition.iter()).map(equal);
+        let all = columns.iter().zip(partition.iter()).map(equal);
         format!("({})", all.collect::<Vec<_>>().join(" AND "))
     };
     partitions.iter().map(one).collect::<Vec<_>>().join(" OR ")

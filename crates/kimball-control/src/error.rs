@@ -30,6 +30,16 @@ pub enum ControlError {
         /// Attempts made.
         attempts: usize,
     },
+    /// The commit that a change was to be part of failed.
+    #[error("{table}: a commit for several batches failed: {told}")]
+    Group {
+        /// The table.
+        table: String,
+        /// What was wrong.
+        told: String,
+        /// What kind of failure it was.
+        kind: FaultKind,
+    },
     /// A batch was ended that is not running.
     #[error(transparent)]
     Illegal(#[from] IllegalTransition),
@@ -47,6 +57,7 @@ impl Classify for ControlError {
             Self::Lake(source) => source.kind(),
             Self::Columns { .. } => FaultKind::SchemaMismatch,
             Self::Contention { .. } => FaultKind::Conflict,
+            Self::Group { kind, .. } => *kind,
             Self::Illegal(_) | Self::Stopped { .. } => FaultKind::Internal,
         }
     }

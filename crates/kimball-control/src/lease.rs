@@ -18,6 +18,9 @@ use crate::{ControlError, Liveness, Owner};
 
 const PARTITIONS: &[&str] = &["target_table"];
 
+/// Nobody looks back at leases.
+const LOG_KEPT: &str = "interval 1 days";
+
 /// A holder on another machine that has given no sign of life for this long is taken for dead: the last
 /// resort, and harmless even if wrong, as its epoch is fenced off.
 const EXPIRY: TimeDelta = TimeDelta::minutes(15);
@@ -148,10 +151,7 @@ impl Leases {
     }
 
     async fn read(&self, target_table: &str) -> Result<(Vec<DataFile>, Option<Held>), ControlError> {
-        let Some(table) = self.warehouse.open(&self.table).await? else { return Ok((Vec::new(), None)) };
-        let files = table.files_of_partition(&[("target_table", target_table)]).await?;
-        let condition = format!("target_table = '{}'", target_table.replace('\'', "''"));
-        let batches = table.read(&condition).await?;
+        let (files, batches) = self.committer().await?.read(vec![target_table.to_owned()]).await?;
         let held =
             batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| self.held(batch)).transpose()?;
         Ok((files, held))
@@ -203,14 +203,22 @@ impl Leases {
     async fn committer(&self) -> Result<&Committer, ControlError> {
         self.committer
             .get_or_try_init(async || {
-                create_if_absent(&self.warehouse, &self.table, &lease_schema(), PARTITIONS).await?;
+                create_if_absent(&self.warehouse, &self.table, &lease_schema(), PARTITIONS, LOG_KEPT).await?;
                 Ok(Committer::start(Target {
                     warehouse: self.warehouse.clone(),
                     table: self.table.clone(),
                     partition_columns: PARTITIONS,
+                    compaction: None,
                 }))
             })
             .await
+    }
+
+    /// Waits until everything is written, upkeep of the table included.
+    pub async fn close(self) {
+        if let Some(committer) = self.committer.into_inner() {
+            committer.close().await;
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod batch;
 mod committer;
+mod compaction;
 mod error;
 mod lease;
 mod owner;

@@ -6,22 +6,26 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use kimball_lake::{CommitOutcome, DataFileWriter, LakeError, LakeTable, Swap, TableId, Warehouse};
+use kimball_lake::{LakeError, LakeTable, TableId, Warehouse};
+use tokio::sync::OnceCell;
 
 use crate::ControlError;
+use crate::committer::{Change, Committer, Target};
 use crate::store::create_if_absent;
 
 const PARTITIONS: &[&str] = &["target_table"];
 
-/// Attempts to append; appends do not conflict with each other, but creating the table does.
-const ATTEMPTS: usize = 20;
+/// Nobody looks back at repeats.
+const LOG_KEPT: &str = "interval 1 days";
 
 /// The remembered repeats of a warehouse.
 #[derive(Debug)]
 pub struct RepeatStore {
     warehouse: Warehouse,
     table: TableId,
+    committer: OnceCell<Committer>,
 }
 
 impl RepeatStore {
@@ -30,7 +34,8 @@ impl RepeatStore {
     /// # Errors
     /// [`LakeError::InvalidName`] when the schema is no plain folder name.
     pub fn new(warehouse: &Warehouse, etl_schema: &str) -> Result<Self, LakeError> {
-        Ok(Self { warehouse: warehouse.clone(), table: TableId::new(etl_schema, "etl_repeats")? })
+        let table = TableId::new(etl_schema, "etl_repeats")?;
+        Ok(Self { warehouse: warehouse.clone(), table, committer: OnceCell::new() })
     }
 
     /// The table as it stands: target_table, key_hash (the hash of the natural key, semantics 2.1), effective_at,
@@ -48,29 +53,51 @@ impl RepeatStore {
     /// # Errors
     /// Write failures.
     pub async fn remember(&self, target_table: &str, repeats: &[RecordBatch]) -> Result<(), ControlError> {
-        if repeats.is_empty() {
+        let rows = concat_batches(&repeat_schema(), &self.with_target(target_table, repeats)?)
+            .map_err(|source| ControlError::Columns { table: self.table.to_string(), source })?;
+        if rows.num_rows() == 0 {
             return Ok(());
         }
-        create_if_absent(&self.warehouse, &self.table, &repeat_schema(), PARTITIONS).await?;
-        for _ in 0..ATTEMPTS {
-            let Some(table) = self.open().await? else { continue };
-            let mut writer = DataFileWriter::new(&table)?;
-            for rows in repeats {
-                writer.write(self.with_target(target_table, rows)?).await?;
-            }
-            let swap = Swap { files: writer.finish().await?, ..Swap::default() };
-            if let CommitOutcome::Committed { .. } = table.swap(swap).await? {
-                return Ok(());
-            }
-        }
-        Err(ControlError::Contention { table: self.table.to_string(), attempts: ATTEMPTS })
+        let partitions = vec![vec![target_table.to_owned()]];
+        let change = Change { rows, removed: Vec::new(), partitions, exclusive: false };
+        // An append takes nothing away, so that it is never stale.
+        self.committer().await?.commit(change).await.map(|_| ())
     }
 
-    fn with_target(&self, target_table: &str, rows: &RecordBatch) -> Result<RecordBatch, ControlError> {
+    fn with_target(
+        &self,
+        target_table: &str,
+        repeats: &[RecordBatch],
+    ) -> Result<Vec<RecordBatch>, ControlError> {
         let malformed = |source| ControlError::Columns { table: self.table.to_string(), source };
-        let target: ArrayRef = Arc::new(StringArray::from(vec![target_table; rows.num_rows()]));
-        let columns = [target].into_iter().chain(rows.columns().iter().map(Arc::clone)).collect();
-        RecordBatch::try_new(repeat_schema(), columns).map_err(malformed)
+        let one = |rows: &RecordBatch| {
+            let target: ArrayRef = Arc::new(StringArray::from(vec![target_table; rows.num_rows()]));
+            let columns = [target].into_iter().chain(rows.columns().iter().map(Arc::clone)).collect();
+            RecordBatch::try_new(repeat_schema(), columns).map_err(malformed)
+        };
+        repeats.iter().map(one).collect()
+    }
+
+    async fn committer(&self) -> Result<&Committer, ControlError> {
+        self.committer
+            .get_or_try_init(async || {
+                create_if_absent(&self.warehouse, &self.table, &repeat_schema(), PARTITIONS, LOG_KEPT)
+                    .await?;
+                Ok(Committer::start(Target {
+                    warehouse: self.warehouse.clone(),
+                    table: self.table.clone(),
+                    partition_columns: PARTITIONS,
+                    compaction: None,
+                }))
+            })
+            .await
+    }
+
+    /// Waits until everything is written, upkeep of the table included.
+    pub async fn close(self) {
+        if let Some(committer) = self.committer.into_inner() {
+            committer.close().await;
+        }
     }
 }
 

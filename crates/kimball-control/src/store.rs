@@ -1,15 +1,23 @@
 //! `etl_control`: one row a batch and source, RUNNING when it starts, ended in place.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::Schema;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use kimball_lake::{DataFile, LakeError, LakeTable, NewTable, TableId, Warehouse};
 use tokio::sync::OnceCell;
 
 use crate::committer::{Change, Committer, Target, Written};
+use crate::compaction::Compaction;
 use crate::row::{control_schema, of_batches, to_batch};
 use crate::{BatchState, BatchStatus, ControlError, ControlRow, Transition};
 
 const PARTITIONS: &[&str] = &["target_table", "source_table"];
+/// How long people can look back with `TIMESTAMP AS OF`.
+const LOG_KEPT: &str = "interval 30 days";
+/// How long checkpoints tell of files that are gone. A batch leaves two, so that checkpoints would soon hold little
+/// else; nothing here goes by them.
+const TOMBSTONES_KEPT: &str = "interval 1 hours";
 /// Characters of an error message that are kept.
 const MESSAGE_CHARS: usize = 4_000;
 
@@ -19,6 +27,7 @@ pub struct ControlStore {
     warehouse: Warehouse,
     table: TableId,
     committer: OnceCell<Committer>,
+    compaction: Compaction,
 }
 
 /// A source of a batch and how far it was read.
@@ -81,7 +90,15 @@ impl ControlStore {
     /// [`LakeError::InvalidName`] when the schema is no plain folder name.
     pub fn new(warehouse: &Warehouse, etl_schema: &str) -> Result<Self, LakeError> {
         let table = TableId::new(etl_schema, "etl_control")?;
-        Ok(Self { warehouse: warehouse.clone(), table, committer: OnceCell::new() })
+        let compaction = Compaction::default();
+        Ok(Self { warehouse: warehouse.clone(), table, committer: OnceCell::new(), compaction })
+    }
+
+    /// The same table, whose rows are dropped some time after they are older than `history`. Watermarks and batches
+    /// that have not ended stay.
+    #[must_use]
+    pub fn with_history(self, history: TimeDelta) -> Self {
+        Self { compaction: Compaction { history: Some(history) }, ..self }
     }
 
     /// All rows; none before the first batch.
@@ -170,13 +187,9 @@ impl ControlStore {
 
     /// Rewrites the partition of one row; false when somebody else changed it meanwhile.
     async fn rewrite_partition(&self, row: &ControlRow, end: &BatchEnd) -> Result<bool, ControlError> {
-        let Some(table) = self.warehouse.open(&self.table).await? else { return Ok(true) };
-        let (target, source) = (row.target_table.as_str(), row.source_table.as_str());
-        let files = table.files_of_partition(&[("target_table", target), ("source_table", source)]).await?;
-        let quoted = |text: &str| text.replace('\'', "''");
-        let condition =
-            format!("target_table = '{}' AND source_table = '{}'", quoted(target), quoted(source));
-        let all = of_batches(&table.read(&condition).await?).map_err(|source| self.columns(source))?;
+        let partition = vec![row.target_table.clone(), row.source_table.clone()];
+        let (files, rows) = self.committer().await?.read(partition).await?;
+        let all = of_batches(&rows).map_err(|source| self.columns(source))?;
         let (mine, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|found| found.batch_id == row.batch_id && found.is_running());
         if mine.is_empty() {
@@ -203,14 +216,23 @@ impl ControlStore {
     async fn committer(&self) -> Result<&Committer, ControlError> {
         self.committer
             .get_or_try_init(async || {
-                create_if_absent(&self.warehouse, &self.table, &control_schema(), PARTITIONS).await?;
+                create_if_absent(&self.warehouse, &self.table, &control_schema(), PARTITIONS, LOG_KEPT)
+                    .await?;
                 Ok(Committer::start(Target {
                     warehouse: self.warehouse.clone(),
                     table: self.table.clone(),
                     partition_columns: PARTITIONS,
+                    compaction: Some(self.compaction.clone()),
                 }))
             })
             .await
+    }
+
+    /// Waits until everything is written, upkeep of the table included.
+    pub async fn close(self) {
+        if let Some(committer) = self.committer.into_inner() {
+            committer.close().await;
+        }
     }
 
     fn batch(&self, rows: &[ControlRow]) -> Result<arrow::array::RecordBatch, ControlError> {
@@ -228,12 +250,17 @@ pub(crate) async fn create_if_absent(
     table: &TableId,
     schema: &Schema,
     partitions: &[&str],
+    log_kept: &str,
 ) -> Result<LakeTable, ControlError> {
     if let Some(found) = warehouse.open(table).await? {
         return Ok(found);
     }
     let new = NewTable {
         partition_by: partitions.iter().map(|&column| column.to_owned()).collect(),
+        properties: BTreeMap::from([
+            ("delta.logRetentionDuration".to_owned(), log_kept.to_owned()),
+            ("delta.deletedFileRetentionDuration".to_owned(), TOMBSTONES_KEPT.to_owned()),
+        ]),
         ..NewTable::default()
     };
     match warehouse.create(table, schema, &new).await {

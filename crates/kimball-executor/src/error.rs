@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::selection::SelectionError;
 use crate::settings::SettingsError;
-use crate::summary::{ExecutionSummary, PipelineResult};
+use crate::summary::PipelineResult;
 
 /// Why one attempt at one pipeline failed.
 #[derive(Debug, Error)]
@@ -56,6 +56,11 @@ impl PipelineError {
     /// A failure found by the executor itself.
     pub fn failed(kind: FaultKind, table: &TableName, message: impl Into<String>) -> Self {
         Self::Failed { kind, table: table.to_string(), message: message.into(), source: None }
+    }
+
+    /// Whether it is not known if the commit of the batch happened.
+    pub(crate) fn is_unverified(&self) -> bool {
+        matches!(self, Self::Lake(LakeError::Unverified { .. }))
     }
 
     /// The error as one text for the user of the pipeline of `table`: without that table's name in front,
@@ -114,15 +119,6 @@ pub enum ExecutorError {
     /// The warehouse could not be opened, or a table not be looked up; nothing was written.
     #[error("the warehouse cannot be used")]
     Warehouse(#[source] PipelineError),
-    /// All pipelines have ended, but not all their control rows could be written. The tables are right; the
-    /// next run completes the rows from the tables' logs.
-    #[error("the run has ended, but its control rows could not all be written")]
-    Control {
-        /// What the run came to.
-        summary: Box<ExecutionSummary>,
-        /// Why the rows were not written.
-        source: PipelineError,
-    },
     /// The operating system gave no thread.
     #[error("no thread could be started")]
     Threads(#[source] io::Error),
@@ -146,7 +142,7 @@ impl Classify for ExecutorError {
             | Self::NotOnePipeline(_) => FaultKind::Config,
             Self::MissingUpstream(_) => FaultKind::MissingTable,
             Self::PipelineFailed(result) => result.error_class.unwrap_or(FaultKind::Cancelled),
-            Self::Warehouse(source) | Self::Control { source, .. } => source.kind(),
+            Self::Warehouse(source) => source.kind(),
             Self::Threads(_) => FaultKind::Internal,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam::channel::{Sender, unbounded};
 use kimball_config::{Pipeline, Project, TableName};
 use kimball_plan::{Plan, PlannedPipeline};
+use kimball_retry::RetryBudget;
 use tokio::runtime::Handle;
 
 use crate::builder::{PipelineExecutorBuilder, ProjectWarning};
@@ -16,7 +17,7 @@ use crate::dispatch::{self, LoadPipeline, Run};
 use crate::dry_run::DryRun;
 use crate::error::{ExecutorError, PipelineError};
 use crate::events::{Emitter, Event, EventKind, EventReceiver, Observer};
-use crate::orchestrator::RunContext;
+use crate::orchestrator::{RunContext, Stops};
 use crate::outcome::PipelineLoad;
 use crate::runtime::{with_callers_runtime, with_own_runtime};
 use crate::settings::Settings;
@@ -142,7 +143,7 @@ impl PipelineExecutor {
     /// # Errors
     /// [`ExecutorError::Warehouse`] when the warehouse cannot be used and
     /// [`ExecutorError::MissingUpstream`] when a table that a pipeline points at does not exist; nothing was
-    /// written then. [`ExecutorError::Control`] when the run has ended but not all control rows are written.
+    /// written then.
     pub fn run(&self) -> Result<ExecutionSummary, ExecutorError> {
         self.run_as(&self.inner.settings)
     }
@@ -186,10 +187,10 @@ impl Inner {
     fn run_on(&self, settings: &Settings, handle: &Handle) -> Result<ExecutionSummary, ExecutorError> {
         let stopwatch = Stopwatch::start();
         let emitter = self.emitter();
-        let context = handle.block_on(self.open(settings))?;
+        let budget = RetryBudget::default();
+        let context = handle.block_on(self.open(settings, budget.clone()))?;
         if let Err(error) = handle.block_on(self.check_upstreams(&context)) {
-            // Nothing was written, so there is nothing to flush; the first error is the one to tell.
-            let _ = handle.block_on(context.close());
+            handle.block_on(context.close());
             return Err(error);
         }
         emitter.emit(self.run_started(settings));
@@ -198,41 +199,44 @@ impl Inner {
             pipelines: &self.project.pipelines,
             settings,
             cancel: &self.cancel,
+            budget: &budget,
             emitter: &emitter,
             handle,
         };
         let results = dispatch::dispatch(&run, &context);
-        let closed = handle.block_on(context.close());
+        handle.block_on(context.close());
         let results = results?;
         let ending = self.ending(&results);
         let summary = ExecutionSummary::of(results, stopwatch.elapsed(), ending);
         emitter.emit(EventKind::RunFinished(Box::new(summary.clone())));
-        match closed {
-            Ok(()) => Ok(summary),
-            Err(source) => Err(ExecutorError::Control { summary: Box::new(summary), source }),
-        }
+        Ok(summary)
     }
 
     fn dry_run_on(&self, handle: &Handle) -> Result<DryRun, ExecutorError> {
         handle.block_on(async {
-            let context = self.open(&self.settings).await?;
+            let context = self.open(&self.settings, RetryBudget::default()).await?;
             let dry_run = DryRun::of(&self.plan, &self.project.pipelines, &self.settings, &context).await;
-            let closed = context.close().await;
-            let dry_run = dry_run.map_err(ExecutorError::Warehouse)?;
-            closed.map_err(ExecutorError::Warehouse)?;
-            Ok(dry_run)
+            context.close().await;
+            dry_run.map_err(ExecutorError::Warehouse)
         })
     }
 
-    async fn open(&self, settings: &Settings) -> Result<RunContext, ExecutorError> {
+    async fn open(&self, settings: &Settings, budget: RetryBudget) -> Result<RunContext, ExecutorError> {
         let run_time = settings.run_time().unwrap_or_else(clock::now);
         let pipelines = self.project.pipelines.iter();
         let written =
             pipelines.flat_map(|pipeline| [&pipeline.table].into_iter().chain(pipeline.companions()));
         let written = written.cloned().collect();
-        RunContext::open(&self.project.target, settings, run_time, written, Arc::clone(&self.catalogue))
-            .await
-            .map_err(ExecutorError::Warehouse)
+        let stops = Stops { cancel: self.cancel.clone(), budget };
+        RunContext::open(
+            &self.project.target,
+            settings,
+            stops,
+            run_time,
+            written,
+            Arc::clone(&self.catalogue),
+        )
+        .map_err(ExecutorError::Warehouse)
     }
 
     async fn check_upstreams(&self, context: &RunContext) -> Result<(), ExecutorError> {

@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use deltalake::DeltaTableError;
-use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, PostCommit, TransactionError};
 use deltalake::kernel::{Action, Transaction};
-use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::protocol::DeltaOperation;
+use deltalake::table::config::TablePropertiesExt as _;
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use crate::alter::Alteration;
 use crate::live::LiveFile;
+use crate::table::as_signed;
 use crate::write::DataFile;
 use crate::{LakeError, LakeTable, LiveRows};
 
@@ -36,17 +38,6 @@ pub struct Commit {
     pub user_metadata: String,
     /// What becomes of the table's columns, descriptions and properties.
     pub alteration: Option<Alteration>,
-}
-
-/// A change of a table that many writers share, each in partitions of its own.
-#[derive(Debug, Default)]
-pub struct Swap {
-    /// Files with new rows.
-    pub files: Vec<DataFile>,
-    /// Files that go.
-    pub removed: Vec<DataFile>,
-    /// SQL over the partition columns that covers every partition touched; `None` for a blind append.
-    pub predicate: Option<String>,
 }
 
 /// How a commit ended, short of a failure.
@@ -82,59 +73,60 @@ impl LakeTable {
             commit.transactions.into_iter().chain(commit.lease.map(|epoch| (LEASE.to_owned(), epoch)));
         let properties = CommitProperties::default()
             .with_max_retries(0)
-            .with_metadata([("userMetadata".to_owned(), commit.user_metadata.into())])
+            .with_metadata([("userMetadata".to_owned(), commit.user_metadata.clone().into())])
             .with_application_transactions(
                 transactions.map(|(id, value)| Transaction::new(id, value)).collect(),
             );
-        let operation = DeltaOperation::Merge {
-            predicate: None,
-            merge_predicate: None,
-            matched_predicates: Vec::new(),
-            not_matched_predicates: Vec::new(),
-            not_matched_by_source_predicates: Vec::new(),
-        };
-        self.submit(actions, properties, operation).await
-    }
-
-    /// Commits a change of some partitions; commits by others to other partitions do no harm.
-    ///
-    /// # Errors
-    /// Storage failures.
-    pub async fn swap(&self, swap: Swap) -> Result<CommitOutcome, LakeError> {
-        let now = now_millis();
-        let removed = swap.removed.iter().map(|file| Action::Remove(file.removal(now)));
-        let actions = removed.chain(swap.files.into_iter().map(|file| Action::Add(file.0))).collect();
-        let operation = match swap.predicate {
-            Some(predicate) => DeltaOperation::Merge {
-                predicate: Some(predicate),
-                merge_predicate: None,
-                matched_predicates: Vec::new(),
-                not_matched_predicates: Vec::new(),
-                not_matched_by_source_predicates: Vec::new(),
-            },
-            None => DeltaOperation::Write {
-                mode: SaveMode::Append,
-                partition_by: None,
-                predicate: Some("false".to_owned()),
-            },
-        };
-        self.submit(actions, CommitProperties::default(), operation).await
+        self.submit(actions, properties, &commit.user_metadata).await
     }
 
     async fn submit(
         &self,
         actions: Vec<Action>,
         properties: CommitProperties,
-        operation: DeltaOperation,
+        tag: &str,
     ) -> Result<CommitOutcome, LakeError> {
-        let commit = CommitBuilder::from(properties)
+        let prepared = CommitBuilder::from(properties)
             .with_actions(actions)
-            .build(Some(self.snapshot()?), self.inner.log_store(), operation)
-            .await;
-        match commit {
-            Ok(done) => Ok(CommitOutcome::Committed { version: crate::table::as_signed(done.version()) }),
+            .build(Some(self.snapshot()?), self.inner.log_store(), merge_of(None))
+            .into_prepared_commit_future()
+            .await
+            .map_err(LakeError::delta(&self.name))?;
+        match prepared.await {
+            Ok(done) => {
+                let version = done.version;
+                self.tidy_up(done).await;
+                Ok(CommitOutcome::Committed { version: as_signed(version) })
+            }
             Err(error) if is_conflict(&error) => Ok(CommitOutcome::Conflict),
-            Err(source) => Err(LakeError::Delta { table: self.name.clone(), source: Box::new(source) }),
+            Err(error) => self.verify(error, tag).await,
+        }
+    }
+
+    /// What became of a commit that seemed to fail: the log tells, if it can be read and the commit has a tag.
+    async fn verify(&self, error: DeltaTableError, tag: &str) -> Result<CommitOutcome, LakeError> {
+        let source = Box::new(error);
+        let failed = |source| LakeError::Delta { table: self.name.clone(), source };
+        if tag.is_empty() {
+            return Err(failed(source));
+        }
+        let look = async || self.reopened().await?.commit_after(self.version(), tag).await;
+        match look().await {
+            Ok(Some(version)) => Ok(CommitOutcome::Committed { version }),
+            Ok(None) => Err(failed(source)),
+            Err(_) => Err(LakeError::Unverified { table: self.name.clone(), source }),
+        }
+    }
+
+    /// Every so many commits a checkpoint, so that opening the table stays quick. The commit stands, whatever becomes
+    /// of this.
+    async fn tidy_up(&self, done: PostCommit) {
+        let interval =
+            self.inner.snapshot().map_or(u64::MAX, |state| state.table_config().checkpoint_interval().get());
+        if (done.version + 1).is_multiple_of(interval)
+            && let Err(error) = done.await
+        {
+            tracing::warn!(table = %self.name, %error, "no checkpoint was written");
         }
     }
 
@@ -189,6 +181,18 @@ fn loosen(stats: &str) -> String {
     }
 }
 
+/// The operation of a commit that takes rows out: one that deltalake checks against commits by others to the
+/// partitions of `predicate`, or to any.
+pub(crate) fn merge_of(predicate: Option<String>) -> DeltaOperation {
+    DeltaOperation::Merge {
+        predicate,
+        merge_predicate: None,
+        matched_predicates: Vec::new(),
+        not_matched_predicates: Vec::new(),
+        not_matched_by_source_predicates: Vec::new(),
+    }
+}
+
 fn is_conflict(error: &DeltaTableError) -> bool {
     match error {
         DeltaTableError::VersionAlreadyExists(_) => true,
@@ -208,7 +212,7 @@ pub(crate) fn fresh_id() -> Uuid {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the protocol's deletion time is the wall clock of the commit")]
-fn now_millis() -> i64 {
+pub(crate) fn now_millis() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,15 +1,19 @@
 //! What can go wrong with tables, and what the caller should do about it.
 
+use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
-use deltalake::DeltaTableError;
+use delta_kernel::Error as KernelError;
 use deltalake::kernel::transaction::TransactionError;
+use deltalake::parquet::errors::ParquetError;
+use deltalake::{DeltaTableError, ObjectStoreError};
 use kimball_retry::{Classify, FaultKind};
-use thiserror::Error;
 
 /// Failures of the lake.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     /// A table name that is no pair of plain folder names.
     #[error("`{name}` is not a table name: its parts may hold letters, digits, `_` and `-` only")]
@@ -30,7 +34,7 @@ pub enum LakeError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// No table where one is needed.
     #[error("table {table} does not exist at {location}")]
@@ -130,6 +134,15 @@ pub enum LakeError {
         #[source]
         source: Box<DeltaTableError>,
     },
+    /// A commit failed, and the log could not be read to see whether it had happened all the same.
+    #[error("{table}: it is not known whether the commit happened: {source}")]
+    Unverified {
+        /// The table's name or path.
+        table: String,
+        /// Why the commit failed.
+        #[source]
+        source: Box<DeltaTableError>,
+    },
     /// A deletion vector could not be read or written.
     #[error("{table}: deletion vector: {reason}")]
     DeletionVector {
@@ -180,6 +193,8 @@ impl Classify for LakeError {
             }
             Self::LeaseLost { .. } => FaultKind::Busy,
             Self::Delta { source, .. } => fault_of_delta(source),
+            // The next attempt looks into the log first.
+            Self::Unverified { .. } => FaultKind::Transient,
             Self::Query(source) => fault_of(source),
         }
     }
@@ -187,37 +202,70 @@ impl Classify for LakeError {
 
 /// The kind of a query's failure, decided from the types along its chain.
 pub fn fault_of(error: &DataFusionError) -> FaultKind {
-    match error.find_root() {
-        DataFusionError::ObjectStore(source) => fault_of_store(source),
-        DataFusionError::IoError(source) => fault_of_io(source),
-        DataFusionError::ParquetError(_) => FaultKind::Storage,
-        DataFusionError::ResourcesExhausted(_) => FaultKind::Storage,
-        DataFusionError::SQL(..) | DataFusionError::Plan(_) | DataFusionError::SchemaError(..) => {
-            FaultKind::Sql
-        }
-        DataFusionError::NotImplemented(_) => FaultKind::Sql,
-        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => FaultKind::Sql,
-        DataFusionError::External(source) => {
-            if let Some(lake) = source.downcast_ref::<LakeError>() {
-                lake.kind()
-            } else if let Some(delta) = source.downcast_ref::<DeltaTableError>() {
-                fault_of_delta(delta)
-            } else if let Some(io) = source.downcast_ref::<std::io::Error>() {
-                fault_of_io(io)
-            } else if let Some(store) = source.downcast_ref::<deltalake::ObjectStoreError>() {
-                fault_of_store(store)
-            } else {
-                FaultKind::Internal
-            }
-        }
+    let root = error.find_root();
+    if let Some(kind) = storage_fault_in(root) {
+        return kind;
+    }
+    match root {
+        DataFusionError::ParquetError(_) | DataFusionError::ResourcesExhausted(_) => FaultKind::Storage,
+        DataFusionError::SQL(..)
+        | DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::ArrowError(..)
+        | DataFusionError::Execution(_) => FaultKind::Sql,
         _ => FaultKind::Internal,
     }
 }
 
-fn fault_of_delta(error: &DeltaTableError) -> FaultKind {
+/// The kind of the first failure of storage along a chain; `None` when there is none.
+fn storage_fault_in(error: &(dyn Error + 'static)) -> Option<FaultKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(kind) = storage_fault(error) {
+            return Some(kind);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn storage_fault(error: &(dyn Error + 'static)) -> Option<FaultKind> {
+    if let Some(lake) = error.downcast_ref::<LakeError>() {
+        return Some(lake.kind());
+    }
+    if let Some(delta) = error.downcast_ref::<DeltaTableError>() {
+        return Some(fault_of_delta(delta));
+    }
+    if let Some(store) = error.downcast_ref::<ObjectStoreError>() {
+        return Some(fault_of_store(store));
+    }
+    if let Some(kernel) = error.downcast_ref::<KernelError>() {
+        return Some(fault_of_kernel(kernel));
+    }
+    if let Some(io) = error.downcast_ref::<io::Error>() {
+        return Some(fault_of_io(io));
+    }
+    match error.downcast_ref::<DataFusionError>() {
+        // Neither is told by its `source`.
+        Some(DataFusionError::ObjectStore(source)) => Some(fault_of_store(source)),
+        Some(DataFusionError::IoError(source)) => Some(fault_of_io(source)),
+        _ => match error.downcast_ref::<ParquetError>() {
+            Some(ParquetError::External(source)) => storage_fault_in(source.as_ref()),
+            _ => match error.downcast_ref::<ArrowError>() {
+                Some(ArrowError::IoError(_, source)) => Some(fault_of_io(source)),
+                Some(ArrowError::ExternalError(source)) => storage_fault_in(source.as_ref()),
+                _ => None,
+            },
+        },
+    }
+}
+
+pub(crate) fn fault_of_delta(error: &DeltaTableError) -> FaultKind {
     match error {
         DeltaTableError::ObjectStore { source } => fault_of_store(source),
         DeltaTableError::Io { source } => fault_of_io(source),
+        DeltaTableError::KernelError(source) => fault_of_kernel(source),
         DeltaTableError::VersionAlreadyExists(_) => FaultKind::Conflict,
         DeltaTableError::Transaction { source } => match source {
             TransactionError::CommitConflict(_)
@@ -229,34 +277,43 @@ fn fault_of_delta(error: &DeltaTableError) -> FaultKind {
         DeltaTableError::NotATable(_) => FaultKind::MissingTable,
         DeltaTableError::SchemaMismatch { .. } => FaultKind::SchemaMismatch,
         DeltaTableError::InvalidTableLocation(_) => FaultKind::Config,
+        DeltaTableError::Parquet { source } => storage_fault_in(source).unwrap_or(FaultKind::Storage),
+        DeltaTableError::Arrow { source } => storage_fault_in(source).unwrap_or(FaultKind::Storage),
+        DeltaTableError::GenericError { source } => {
+            storage_fault_in(source.as_ref()).unwrap_or(FaultKind::Storage)
+        }
         _ => FaultKind::Storage,
     }
 }
 
-fn fault_of_store(error: &deltalake::ObjectStoreError) -> FaultKind {
-    use deltalake::ObjectStoreError as Store;
+fn fault_of_kernel(error: &KernelError) -> FaultKind {
     match error {
-        Store::NotFound { .. } => FaultKind::Storage,
-        Store::AlreadyExists { .. } | Store::Precondition { .. } => FaultKind::Conflict,
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => FaultKind::Storage,
-        Store::Generic { source, .. } => match source.downcast_ref::<std::io::Error>() {
-            Some(io) => fault_of_io(io),
-            None => FaultKind::Transient,
-        },
+        KernelError::Backtraced { source, .. } => fault_of_kernel(source),
+        KernelError::ObjectStore(source) => fault_of_store(source),
+        KernelError::IOError(source) => fault_of_io(source),
+        KernelError::Parquet(source) => storage_fault_in(source).unwrap_or(FaultKind::Storage),
+        KernelError::Arrow(source) => storage_fault_in(source).unwrap_or(FaultKind::Storage),
+        KernelError::GenericError { source } => {
+            storage_fault_in(source.as_ref()).unwrap_or(FaultKind::Storage)
+        }
         _ => FaultKind::Storage,
     }
 }
 
-fn fault_of_io(error: &std::io::Error) -> FaultKind {
-    use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::TimedOut
-        | ErrorKind::Interrupted
-        | ErrorKind::WouldBlock
-        | ErrorKind::ConnectionReset
-        | ErrorKind::ConnectionAborted
-        | ErrorKind::ConnectionRefused
-        | ErrorKind::BrokenPipe => FaultKind::Transient,
+/// A failure that nobody recognises is none that passes: clients of object stores have tried for minutes when they
+/// report one.
+pub(crate) fn fault_of_store(error: &ObjectStoreError) -> FaultKind {
+    match error {
+        ObjectStoreError::AlreadyExists { .. } | ObjectStoreError::Precondition { .. } => FaultKind::Conflict,
+        ObjectStoreError::Generic { source, .. } => {
+            storage_fault_in(source.as_ref()).unwrap_or(FaultKind::Storage)
+        }
         _ => FaultKind::Storage,
     }
+}
+
+fn fault_of_io(error: &io::Error) -> FaultKind {
+    // What a library wrapped into an error of the system says more than the wrapping.
+    let inner = error.get_ref().and_then(|inner| storage_fault_in(inner));
+    inner.unwrap_or_else(|| Classify::kind(error))
 }

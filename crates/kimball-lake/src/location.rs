@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use deltalake::{DeltaTable, DeltaTableBuilder};
+use deltalake::logstore::{LogStoreRef, StorageConfig, logstore_with, object_store_factories};
+use deltalake::{DeltaTable, DeltaTableError};
+use kimball_retry::RetryBudget;
 use url::Url;
 
 use crate::LakeError;
+use crate::retrying::{RetryingStore, StorageRetries};
 
 /// `schema.table`, each part one plain folder name, so that no name can leave the warehouse.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +47,7 @@ impl fmt::Display for TableId {
 pub struct Warehouse {
     root: Url,
     options: HashMap<String, String>,
+    retries: StorageRetries,
 }
 
 impl Warehouse {
@@ -51,7 +56,14 @@ impl Warehouse {
     /// # Errors
     /// [`LakeError::InvalidLocation`] when the text is neither.
     pub fn new(root: &str, options: &BTreeMap<String, String>) -> Result<Self, LakeError> {
-        Ok(Self { root: folder_url(root)?, options: options.clone().into_iter().collect() })
+        let options = options.clone().into_iter().collect();
+        Ok(Self { root: folder_url(root)?, options, retries: StorageRetries::default() })
+    }
+
+    /// The same warehouse, whose storage calls draw their retries from `budget`.
+    #[must_use]
+    pub fn with_retry_budget(self, budget: RetryBudget) -> Self {
+        Self { retries: StorageRetries::drawing_on(budget), ..self }
     }
 
     /// Where a table lies, whether it exists or not.
@@ -74,11 +86,21 @@ impl Warehouse {
                     .map_err(|source| LakeError::Folder { path: path.clone(), source })?,
             }
         }
-        DeltaTableBuilder::from_url(location.clone())
-            .map(|builder| builder.with_storage_options(self.options.clone()))
-            .and_then(|builder| builder.build())
-            .map(Some)
+        self.log_store(location)
+            .map(|log_store| Some(DeltaTable::new(log_store)))
             .map_err(|source| LakeError::Delta { table: location.to_string(), source: Box::new(source) })
+    }
+
+    /// The log of the table at `location`, in a storage whose calls are made again when they fail for a while.
+    fn log_store(&self, location: &Url) -> Result<LogStoreRef, DeltaTableError> {
+        let config = StorageConfig::parse_options(self.options.clone())?;
+        let unknown = || DeltaTableError::InvalidTableLocation(location.to_string());
+        let scheme = Url::parse(&format!("{}://", location.scheme())).map_err(|_| unknown())?;
+        let factories = object_store_factories();
+        let factory = factories.get(&scheme).ok_or_else(unknown)?;
+        let (store, _) = factory.parse_url_opts(location, &config)?;
+        let retrying = RetryingStore::new(store, self.retries.clone());
+        logstore_with(Arc::new(retrying), location, config)
     }
 }
 

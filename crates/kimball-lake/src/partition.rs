@@ -44,6 +44,10 @@ impl PartitionColumns {
         }
     }
 
+    pub(crate) fn fields(&self) -> &[FieldRef] {
+        &self.fields
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }

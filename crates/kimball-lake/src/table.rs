@@ -11,7 +11,7 @@ use datafusion::prelude::SessionContext;
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::{Action, LogicalFileView, StructType};
 use deltalake::operations::create::CreateBuilder;
-use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use deltalake::{DeltaTable, DeltaTableError};
 use futures::TryStreamExt;
 
 use crate::location::{Folder, folder_url};
@@ -170,11 +170,7 @@ impl LakeTable {
                 newest: self.version(),
             });
         };
-        let config = self.inner.log_store();
-        let mut inner = DeltaTableBuilder::from_url(self.inner.table_url().clone())
-            .map(|builder| builder.with_storage_options(config.config().options().raw.clone()))
-            .and_then(DeltaTableBuilder::build)
-            .map_err(LakeError::delta(&self.name))?;
+        let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load_version(wanted).await.map_err(LakeError::delta(&self.name))?;
         Ok(Self { name: self.name.clone(), inner })
     }
@@ -186,6 +182,16 @@ impl LakeTable {
     pub async fn refreshed(&self) -> Result<Self, LakeError> {
         let mut inner = self.inner.clone();
         inner.update_state().await.map_err(LakeError::delta(&self.name))?;
+        Ok(Self { name: self.name.clone(), inner })
+    }
+
+    /// The same table at its newest version, from its log alone: what this handle knows of it is forgotten.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the log cannot be read.
+    pub(crate) async fn reopened(&self) -> Result<Self, LakeError> {
+        let mut inner = DeltaTable::new(self.inner.log_store());
+        inner.load().await.map_err(LakeError::delta(&self.name))?;
         Ok(Self { name: self.name.clone(), inner })
     }
 
@@ -303,17 +309,12 @@ impl LakeTable {
         Ok(chosen.map(DataFile::of_view).collect())
     }
 
-    /// The newest version whose commit carries this `userMetadata`; `None` when there is none since
-    /// `since`, in milliseconds since 1970.
+    /// The newest version after `after` whose commit carries this `userMetadata`; `None` when there is none in the log.
     ///
     /// # Errors
     /// [`LakeError::Delta`] when a log entry cannot be read.
-    pub async fn commit_with_metadata(
-        &self,
-        user_metadata: &str,
-        since: i64,
-    ) -> Result<Option<i64>, LakeError> {
-        for version in (0..=self.version()).rev() {
+    pub async fn commit_after(&self, after: i64, user_metadata: &str) -> Result<Option<i64>, LakeError> {
+        for version in (after + 1..=self.version()).rev() {
             let actions = self.actions_of(version).await?;
             let commit = actions.iter().find_map(|action| match action {
                 Action::CommitInfo(commit) => Some(commit),
@@ -323,9 +324,6 @@ impl LakeTable {
             let written = commit.user_metadata.as_deref();
             if written.or_else(|| commit.info.get("userMetadata")?.as_str()) == Some(user_metadata) {
                 return Ok(Some(version));
-            }
-            if commit.timestamp.is_some_and(|time| time < since) {
-                return Ok(None);
             }
         }
         Ok(None)

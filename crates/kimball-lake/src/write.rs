@@ -1,11 +1,20 @@
 //! Writing rows to data files that no version refers to yet.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
+use delta_kernel::engine::arrow_conversion::TryIntoArrow;
+use deltalake::DeltaTableError;
+use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake::kernel::{Add, Remove};
+use deltalake::logstore::ObjectStoreRef;
 use deltalake::parquet::basic::{Compression, ZstdLevel};
 use deltalake::parquet::file::properties::WriterProperties;
-use deltalake::writer::{DeltaWriter, RecordBatchWriter};
+use deltalake::schema::cast::{cast_record_batch, normalize_for_delta};
+use deltalake::table::config::TablePropertiesExt as _;
+use deltalake::writer::RecordBatchWriter;
 
 use crate::partition::PartitionColumns;
 use crate::{LakeError, LakeTable};
@@ -13,12 +22,15 @@ use crate::{LakeError, LakeTable};
 /// A new file is begun when one has reached this many bytes.
 const TARGET_FILE_BYTES: u64 = 128 * 1024 * 1024;
 
-/// What may be under way to all partitions together; their files are ended when it is reached.
+/// What may be under way to all partitions together, as it lies in memory; their files are ended when it is reached.
 const OPEN_BYTES: usize = 512 * 1024 * 1024;
 
 /// Bytes of distinct values from which on a column of a row group is written plainly: a dictionary of keys and
 /// amounts, most of which are there once, costs more to make than all the rest of the writing and saves nothing.
 const DICTIONARY_BYTES: usize = 128 * 1024;
+
+/// Rows of a row group: what a writer holds of a file in memory, and what a reader can skip.
+const ROW_GROUP_ROWS: usize = 128 * 1024;
 
 /// Rows of a page: what has to be read to fetch one row of a column.
 const PAGE_ROWS: usize = 4_096;
@@ -59,6 +71,11 @@ impl DataFile {
         &self.0.path
     }
 
+    /// Rows in the file, where the log tells.
+    pub fn records(&self) -> Option<u64> {
+        u64::try_from(self.0.get_stats().ok()??.num_records).ok()
+    }
+
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         u64::try_from(self.0.size).unwrap_or_default()
@@ -70,7 +87,11 @@ impl DataFile {
 pub struct DataFileWriter {
     table: String,
     partitions: PartitionColumns,
-    inner: RecordBatchWriter,
+    store: ObjectStoreRef,
+    config: WriterConfig,
+    columns: SchemaRef,
+    /// What is under way, and its size in memory.
+    open: Option<(DeltaWriter, usize)>,
     files: Vec<DataFile>,
     rows: u64,
 }
@@ -82,8 +103,10 @@ impl DataFileWriter {
     /// [`LakeError::Delta`] when the table needs a feature that cannot be written,
     /// [`LakeError::UnsupportedTable`] when its partition columns cannot be.
     pub fn new(table: &LakeTable) -> Result<Self, LakeError> {
-        let inner = RecordBatchWriter::for_table(&table.inner).map_err(LakeError::delta(&table.name))?;
-        Self::over(table, inner)
+        let failed = |source: DeltaTableError| LakeError::delta(&table.name)(source);
+        let stored = table.snapshot()?.metadata().parse_schema().map_err(|source| failed(source.into()))?;
+        let columns: Schema = (&stored).try_into_arrow().map_err(|source| failed(source.into()))?;
+        Self::with_columns(table, &Arc::new(columns))
     }
 
     /// Begins to write rows with other columns than the table has, which the same commit gives to it.
@@ -93,40 +116,65 @@ impl DataFileWriter {
     pub fn with_columns(table: &LakeTable, columns: &SchemaRef) -> Result<Self, LakeError> {
         // The check that the table can be written at all.
         drop(RecordBatchWriter::for_table(&table.inner).map_err(LakeError::delta(&table.name))?);
-        let options = table.inner.log_store().config().options().raw.clone();
-        let url = table.inner.table_url();
-        let partition_by = table.snapshot()?.metadata().partition_columns().to_vec();
-        let columns = SchemaRef::clone(columns);
-        let inner = RecordBatchWriter::try_new(url, columns, Some(partition_by), Some(options))
-            .map_err(LakeError::delta(&table.name))?;
-        Self::over(table, inner)
-    }
-
-    fn over(table: &LakeTable, inner: RecordBatchWriter) -> Result<Self, LakeError> {
-        let partitions = PartitionColumns::of(table)?;
+        let snapshot = table.snapshot()?;
+        let columns = normalize_for_delta(columns);
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(128 * 1024))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_data_page_row_count_limit(PAGE_ROWS)
             .set_dictionary_page_size_limit(DICTIONARY_BYTES)
             .build();
-        let inner = inner.with_writer_properties(properties).with_target_file_size(TARGET_FILE_BYTES);
-        Ok(Self { table: table.name.clone(), partitions, inner, files: Vec::new(), rows: 0 })
+        let config = WriterConfig::new(
+            SchemaRef::clone(&columns),
+            snapshot.metadata().partition_columns().to_vec(),
+            Some(properties),
+            NonZeroU64::new(TARGET_FILE_BYTES),
+            None,
+            snapshot.table_config().num_indexed_cols(),
+            None,
+        );
+        Ok(Self {
+            table: table.name.clone(),
+            partitions: PartitionColumns::of(table)?,
+            store: table.inner.object_store(),
+            config,
+            columns,
+            open: None,
+            files: Vec::new(),
+            rows: 0,
+        })
     }
 
     /// Writes rows whose columns are those that the writer was begun with. Empty text in a partition column
     /// becomes NULL, as Delta tables cannot tell the two apart.
     ///
     /// # Errors
-    /// [`LakeError::Delta`] when the columns differ or storage fails.
+    /// [`LakeError::Delta`] when the columns differ or storage fails; what was written since the last file ended is
+    /// lost then, and the rows of the whole change are to be written anew.
     pub async fn write(&mut self, rows: RecordBatch) -> Result<(), LakeError> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
         self.rows += rows.num_rows() as u64;
         let rows = self.partitions.storable(rows)?;
-        self.inner.write(rows).await.map_err(LakeError::delta(&self.table))?;
-        if !self.partitions.is_empty() && self.inner.buffer_len() >= OPEN_BYTES {
+        let rows = match rows.schema() == self.columns {
+            true => rows,
+            false => cast_record_batch(&rows, SchemaRef::clone(&self.columns), false, false)
+                .map_err(LakeError::delta(&self.table))?,
+        };
+        let (mut writer, before) = match self.open.take() {
+            Some(open) => open,
+            None => (DeltaWriter::new(Arc::clone(&self.store), self.config.clone()), 0),
+        };
+        if let Err(source) = writer.write(&rows).await {
+            // Parts of an upload that nobody ends would stay for ever.
+            if let Err(error) = writer.abort().await {
+                tracing::warn!(table = %self.table, %error, "an upload could not be taken back");
+            }
+            return Err(LakeError::delta(&self.table)(source));
+        }
+        self.open = Some((writer, before + rows.get_array_memory_size()));
+        if !self.partitions.is_empty() && self.open.as_ref().is_some_and(|(_, bytes)| *bytes >= OPEN_BYTES) {
             self.end_files().await?;
         }
         Ok(())
@@ -142,14 +190,13 @@ impl DataFileWriter {
     /// # Errors
     /// [`LakeError::Delta`] when storage fails.
     pub async fn finish(mut self) -> Result<Vec<DataFile>, LakeError> {
-        if self.rows > 0 {
-            self.end_files().await?;
-        }
+        self.end_files().await?;
         Ok(self.files)
     }
 
     async fn end_files(&mut self) -> Result<(), LakeError> {
-        let ended = self.inner.flush().await.map_err(LakeError::delta(&self.table))?;
+        let Some((writer, _)) = self.open.take() else { return Ok(()) };
+        let ended = writer.close().await.map_err(LakeError::delta(&self.table))?;
         self.files.extend(ended.into_iter().map(DataFile));
         Ok(())
     }

@@ -12,6 +12,16 @@ pub struct RetryBudget {
     left: Arc<AtomicU32>,
 }
 
+/// Retries of a whole run, over all layers and pipelines, where nobody says otherwise.
+const RUN_RETRIES: u32 = 100_000;
+
+/// What a run gets that asks for nothing else: 100,000 retries.
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self::new(RUN_RETRIES)
+    }
+}
+
 impl RetryBudget {
     /// A budget of `retries`; zero means that nothing is ever retried.
     pub fn new(retries: u32) -> Self {

@@ -14,7 +14,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use crossbeam::thread;
 use kimball_config::{Pipeline, TableName};
 use kimball_plan::{Plan, Wave};
-use kimball_retry::FaultKind;
+use kimball_retry::{FaultKind, RetryBudget};
 use tokio::runtime::Handle;
 
 use crate::cancel::CancelToken;
@@ -43,6 +43,7 @@ pub(crate) struct Run<'run> {
     pub(crate) pipelines: &'run [Pipeline],
     pub(crate) settings: &'run Settings,
     pub(crate) cancel: &'run CancelToken,
+    pub(crate) budget: &'run RetryBudget,
     pub(crate) emitter: &'run Emitter,
     pub(crate) handle: &'run Handle,
 }
@@ -63,6 +64,7 @@ pub(crate) fn dispatch<L: LoadPipeline>(
                 handle: run.handle,
                 retry: run.settings.retry(),
                 cancel: run.cancel,
+                budget: run.budget,
                 jobs: for_workers.clone(),
                 reports: to_dispatcher.clone(),
             };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::unbounded;
 use kimball_config::Pipeline;
 use kimball_plan::Plan;
-use kimball_retry::{FaultKind, RetryPolicy};
+use kimball_retry::{FaultKind, RetryBudget, RetryPolicy};
 use tokio::runtime::Builder;
 
 use super::{LoadPipeline, Run, dispatch};
@@ -76,7 +76,16 @@ fn run_until(
     let plan = Plan::of(pipelines).unwrap();
     let settings = settings.build().unwrap();
     let handle = runtime.handle();
-    let run = Run { plan: &plan, pipelines, settings: &settings, cancel, emitter: &emitter, handle };
+    let budget = RetryBudget::default();
+    let run = Run {
+        plan: &plan,
+        pipelines,
+        settings: &settings,
+        cancel,
+        budget: &budget,
+        emitter: &emitter,
+        handle,
+    };
     let results = dispatch(&run, &Scripted(load)).unwrap();
     drop(emitter);
     Outcome { results, events: events.iter().collect() }
@@ -92,6 +101,10 @@ fn run(
 
 fn fails(kind: FaultKind) -> Result<PipelineLoad, PipelineError> {
     Err(PipelineError::failed(kind, &table("gold.any"), "something is wrong"))
+}
+
+fn pause(time: Duration) {
+    let _ = crossbeam::channel::after(time).recv();
 }
 
 fn settings() -> SettingsBuilder {
@@ -183,14 +196,13 @@ fn a_failure_stops_what_has_not_started_and_everything_appears() {
 fn what_is_loading_when_another_fails_finishes() {
     let pipelines = [dimension("gold.dim_a"), dimension("gold.dim_b"), dimension("gold.dim_c")];
     let both_run = Barrier::new(2);
-    let failed = CancelToken::new();
     let outcome = run(&pipelines, settings().max_workers(2), |name, _| {
         both_run.wait();
         if name == "dim_a" {
             return fails(FaultKind::Sql);
         }
         // Long enough for the failure to be recorded first.
-        failed.wait(Duration::from_millis(200));
+        pause(Duration::from_millis(200));
         Ok(load_of(1))
     });
     assert_eq!(outcome.statuses(), ["dim_a FAILED", "dim_b SUCCESS", "dim_c SKIPPED"]);
@@ -272,7 +284,7 @@ fn cancelling_ends_the_wait_for_a_retry_at_once_and_nothing_new_starts() {
         if name == "dim_a" {
             return fails(FaultKind::Busy);
         }
-        cancel.wait(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
         cancel.cancel();
         Ok(load_of(1))
     });

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender};
 use kimball_config::{Pipeline, TableName};
-use kimball_retry::{Classify, FaultKind, RetryPolicy};
+use kimball_retry::{Classify, FaultKind, RetryBudget, RetryPolicy};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::LoadPipeline;
 use crate::cancel::CancelToken;
@@ -39,6 +40,8 @@ pub(super) struct Worker<'run, L> {
     pub(super) handle: &'run Handle,
     pub(super) retry: &'run RetryPolicy,
     pub(super) cancel: &'run CancelToken,
+    /// What retries of all layers of the run draw on.
+    pub(super) budget: &'run RetryBudget,
     pub(super) jobs: Receiver<Job<'run>>,
     pub(super) reports: Sender<Report>,
 }
@@ -66,9 +69,8 @@ impl<L: LoadPipeline> Worker<'_, L> {
                 Err(error) => error,
             };
             let (kind, message) = (error.kind(), error.message_for(&pipeline.table));
-            let Some(delay) = self.retry.retry_after(kind, attempt) else {
-                return (Err((kind, message)), attempt);
-            };
+            let delay = self.retry.retry_after(kind, attempt).filter(|_| self.budget.try_spend());
+            let Some(delay) = delay else { return (Err((kind, message)), attempt) };
             let table = pipeline.table.clone();
             if !self.cancel.is_cancelled() {
                 // Without a dispatcher nobody waits for the retry either; the end of `work` notices.
@@ -80,7 +82,7 @@ impl<L: LoadPipeline> Worker<'_, L> {
                     message: message.clone(),
                 });
             }
-            if self.cancel.wait(delay) {
+            if self.is_cancelled_within(delay) {
                 return (
                     Err((kind, format!("{message}; not tried again, as the run was interrupted"))),
                     attempt,
@@ -88,6 +90,11 @@ impl<L: LoadPipeline> Worker<'_, L> {
             }
             attempt += 1;
         }
+    }
+
+    /// Waits for `delay`, or until the run is told to stop; says whether it was.
+    fn is_cancelled_within(&self, delay: Duration) -> bool {
+        self.handle.block_on(async { timeout(delay, self.cancel.cancelled()).await.is_ok() })
     }
 
     /// One attempt; a panic in it is the failure of this pipeline alone.

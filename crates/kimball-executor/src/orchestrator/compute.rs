@@ -30,18 +30,19 @@ impl RunContext {
         batch: &Batch<'_>,
         mut target: Option<LakeTable>,
     ) -> Result<Computed, PipelineError> {
-        let mut staged = batch.stage_unread(target.as_ref()).await?;
+        let mut staged = self.unless_cancelled(batch.stage_unread(target.as_ref())).await?;
         self.require_companions(batch, &staged).await?;
         if staged.is_unread() {
             let (table, live) = self.target_of(batch, target, &staged).await?;
             let awaited = self.awaited(batch.pipeline, &table).await?;
             let merged =
                 MergeTarget { waiting: Some(awaited.as_waiting()), ..MergeTarget::new(&table, &live) };
-            if let Some((change, warnings)) = batch.merge_unread(&mut staged, merged).await? {
+            let merge = batch.merge_unread(&mut staged, merged);
+            if let Some((change, warnings)) = self.unless_cancelled(merge).await? {
                 let dimensions = batch.dimensions.clone();
                 return Ok(Computed { staged, dimensions, inferred: 0, table, live, change, warnings });
             }
-            staged = batch.stage(Some(&table)).await?;
+            staged = self.unless_cancelled(batch.stage(Some(&table))).await?;
             target = Some(table);
         }
         let (dimensions, inferred) = self.look_up(batch, &mut staged, &mut target).await?;
@@ -84,7 +85,7 @@ impl RunContext {
             repeats: repeats.as_ref(),
             rebuilds: self.rebuilds(pipeline, table).await?,
         };
-        Ok(batch.merge(staged, target).await?)
+        self.unless_cancelled(batch.merge(staged, target)).await
     }
 
     /// How often the table was rebuilt, this batch included.

@@ -51,7 +51,7 @@ impl RunContext {
         target: &mut Option<LakeTable>,
     ) -> Result<(BTreeMap<TableName, LakeTable>, u64), PipelineError> {
         let mut dimensions = batch.dimensions.clone();
-        let early = batch.look_up(staged, target.as_ref()).await?;
+        let early = self.unless_cancelled(batch.look_up(staged, target.as_ref())).await?;
         let mut inferred = 0;
         if !early.is_empty() {
             self.rehearse(batch, staged, target).await?;
@@ -64,7 +64,7 @@ impl RunContext {
         if !early.is_empty() {
             // What cannot be inferred now stays unknown.
             let again = Batch { dimensions: &dimensions, ..*batch };
-            again.look_up(staged, target.as_ref()).await?;
+            self.unless_cancelled(again.look_up(staged, target.as_ref())).await?;
         }
         Ok((dimensions, inferred))
     }
@@ -82,7 +82,7 @@ impl RunContext {
         }
         let (table, live) = self.target_of(batch, target.take(), staged).await?;
         let table = target.insert(table);
-        Ok(batch.rehearse(staged, MergeTarget::new(table, &live)).await?)
+        self.unless_cancelled(batch.rehearse(staged, MergeTarget::new(table, &live))).await
     }
 
     /// Has a dimension infer members, under its own lease; also returns how many are new.
@@ -133,7 +133,7 @@ impl RunContext {
                 rebuilds: table.transaction(&watermarks::rebuilds_id(dimension)).await?.unwrap_or_default(),
                 ..MergeTarget::new(&table, &live)
             };
-            let change = own.infer_members(members, target).await?;
+            let change = self.unless_cancelled(own.infer_members(members, target)).await?;
             if change.files.is_empty() && change.removals.is_empty() {
                 return Ok((table, 0));
             }
@@ -163,6 +163,7 @@ impl RunContext {
         epoch: i64,
     ) -> Result<(), PipelineError> {
         for junk in fact_of(batch.pipeline).into_iter().flat_map(|fact| &fact.junk_dimensions) {
+            self.stop_if_cancelled()?;
             let mut done = false;
             for _ in 0..RECOMPUTATIONS {
                 let table = self.warehouse.open(&table_id(&junk.table)?).await?;

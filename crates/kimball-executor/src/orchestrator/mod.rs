@@ -17,9 +17,11 @@ use kimball_config::{Pipeline, TableName, Target};
 use kimball_control::{ControlStore, Leases, Owner, RepeatStore};
 use kimball_engine::{Batch, EngineRuntime, Refresh};
 use kimball_lake::{LakeTable, TableId, Warehouse};
+use kimball_retry::RetryBudget;
 use tokio::sync::{Mutex, OnceCell};
 
 use self::pins::Pins;
+use crate::cancel::CancelToken;
 use crate::error::PipelineError;
 use crate::outcome::{PipelineLoad, PipelinePreview, PreviewMode, SourceVersions};
 use crate::settings::{OnBusy, Settings};
@@ -47,6 +49,18 @@ pub(crate) struct RunContext {
     recording: Mutex<()>,
     /// Targets that had a RUNNING row when the run began to look.
     unsettled: OnceCell<BTreeSet<String>>,
+    /// Targets of which this run left a RUNNING row, as nobody knew whether its commit had happened.
+    unverified: std::sync::Mutex<BTreeSet<String>>,
+    cancel: CancelToken,
+}
+
+/// What ends a run before its time.
+#[derive(Debug)]
+pub(crate) struct Stops {
+    /// Somebody asked for it.
+    pub(crate) cancel: CancelToken,
+    /// Everything was tried often enough.
+    pub(crate) budget: RetryBudget,
 }
 
 /// A pipeline with everything that its batch reads, at one version each.
@@ -60,14 +74,16 @@ struct Prepared {
 impl RunContext {
     /// Gets ready for a run that writes the tables `written` in a project with all pipelines of `catalogue`. Nothing
     /// is read or made yet.
-    pub(crate) async fn open(
+    pub(crate) fn open(
         target: &Target,
         settings: &Settings,
+        stops: Stops,
         run_time: DateTime<Utc>,
         written: BTreeSet<TableName>,
         catalogue: Arc<BTreeMap<TableName, Pipeline>>,
     ) -> Result<Self, PipelineError> {
         let warehouse = Warehouse::new(&target.warehouse, &target.storage_options)?;
+        let warehouse = warehouse.with_retry_budget(stops.budget);
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self {
             control: ControlStore::new(&warehouse, &target.etl_schema)?,
@@ -83,14 +99,18 @@ impl RunContext {
             inferring: Mutex::new(()),
             recording: Mutex::new(()),
             unsettled: OnceCell::new(),
+            unverified: std::sync::Mutex::default(),
+            cancel: stops.cancel,
             warehouse,
         })
     }
 
-    /// Must be called at the end. Every control row has been answered for by the load that wrote it, so
-    /// nothing is left to flush.
-    pub(crate) async fn close(self) -> Result<(), PipelineError> {
-        Ok(())
+    /// Must be called at the end. Every control row has been answered for by the load that wrote it; what is waited
+    /// for is the upkeep of the tables.
+    pub(crate) async fn close(self) {
+        self.leases.close().await;
+        self.repeats.close().await;
+        self.control.close().await;
     }
 
     /// Whether a table exists.
@@ -151,14 +171,36 @@ impl RunContext {
     pub(crate) async fn load(
         &self,
         pipeline: &Pipeline,
-        _attempt: u32,
+        attempt: u32,
     ) -> Result<PipelineLoad, PipelineError> {
-        let prepared = self.prepare(pipeline).await?;
-        let batch = self.batch(pipeline, &prepared, "");
-        if self.is_up_to_date(pipeline, &prepared, &batch).await? && !self.is_unsettled(pipeline).await? {
-            return Ok(up_to_date(&prepared));
+        let nothing_new = async {
+            let prepared = self.prepare(pipeline).await?;
+            let batch = self.batch(pipeline, &prepared, "");
+            let is_done = self.is_up_to_date(pipeline, &prepared, &batch).await?
+                && !self.is_unsettled(pipeline).await?;
+            Ok::<_, PipelineError>(is_done.then(|| up_to_date(&prepared)))
+        };
+        match self.unless_cancelled(nothing_new).await? {
+            Some(done) => Ok(done),
+            None => self.load_under_lease(pipeline, attempt).await,
         }
-        self.load_under_lease(pipeline).await
+    }
+
+    /// Work that changes no table, given up as soon as the run is told to stop.
+    async fn unless_cancelled<T, E: Into<PipelineError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, PipelineError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(PipelineError::Cancelled),
+            ended = work => ended.map_err(Into::into),
+        }
+    }
+
+    /// Before a step that changes a table, which is never given up half-way.
+    fn stop_if_cancelled(&self) -> Result<(), PipelineError> {
+        if self.cancel.is_cancelled() { Err(PipelineError::Cancelled) } else { Ok(()) }
     }
 
     /// Opens the target, pins the sources and the dimensions.

@@ -5,8 +5,8 @@
 //! then does the log have the last word on whether it did.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
-use chrono::DateTime;
 use kimball_config::Pipeline;
 use kimball_control::{BatchEnd, ControlRow, SourceProgress, Transition};
 use kimball_lake::{Commit, CommitOutcome, LakeTable};
@@ -48,7 +48,17 @@ impl RunContext {
             })
             .await?;
         let target = pipeline.table.to_string();
-        Ok(unsettled.contains(&target) && !self.leases.is_held(&target, clock::now()).await?)
+        let is_open = unsettled.contains(&target) || self.is_unverified(&target);
+        Ok(is_open && !self.leases.is_held(&target, clock::now()).await?)
+    }
+
+    /// Whether this run left a batch of the table open.
+    pub(super) fn is_unverified(&self, target: &str) -> bool {
+        self.unverified.lock().unwrap_or_else(PoisonError::into_inner).contains(target)
+    }
+
+    pub(super) fn mark_unverified(&self, pipeline: &Pipeline) {
+        self.unverified.lock().unwrap_or_else(PoisonError::into_inner).insert(pipeline.table.to_string());
     }
 
     /// Ends the open batches of this pipeline's table, whose lease is held with `epoch`; false when none was left open.
@@ -69,19 +79,16 @@ impl RunContext {
         }
         let target = self.fence(pipeline, epoch).await?;
         for (batch_id, rows) in open {
-            let began = rows.iter().filter_map(|row| row.batch_started_at).min();
             let committed = match &target {
-                Some(target) => {
-                    // Clocks of two machines may differ; an hour is more than they do.
-                    let since = began.map_or(0, |began: DateTime<_>| began.timestamp_millis() - 3_600_000);
-                    target.commit_with_metadata(&batch_metadata(&batch_id), since).await?
-                }
+                // The whole log is asked, from its end: times of commits say nothing, as clocks differ and go back.
+                Some(target) => target.commit_after(-1, &batch_metadata(&batch_id)).await?,
                 None => None,
             };
             let end = self.verdict(pipeline, target.as_ref(), &rows, committed).await?;
             tracing::info!(target = %target_name, batch_id, ?committed, "settled a batch of a dead process");
             self.control.settle(&rows, &end).await?;
         }
+        self.unverified.lock().unwrap_or_else(PoisonError::into_inner).remove(&target_name);
         Ok(true)
     }
 

@@ -43,6 +43,15 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How often the holder of a lease gives a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
+/// A lease in the hand, and what it is for.
+struct Turn {
+    epoch: i64,
+    /// The one before died with it.
+    inherited: bool,
+    /// The attempt at the pipeline, from 1.
+    attempt: u32,
+}
+
 /// What a batch came to.
 struct Loaded {
     rows_read: Vec<u64>,
@@ -54,12 +63,16 @@ struct Loaded {
 
 impl RunContext {
     /// Steps 1 and 10 around all others, with a sign of life in between.
-    pub(super) async fn load_under_lease(&self, pipeline: &Pipeline) -> Result<PipelineLoad, PipelineError> {
+    pub(super) async fn load_under_lease(
+        &self,
+        pipeline: &Pipeline,
+        attempt: u32,
+    ) -> Result<PipelineLoad, PipelineError> {
         let lease = self.take_lease(pipeline).await?;
-        let (epoch, inherited) = (lease.epoch(), lease.is_inherited());
+        let turn = Turn { epoch: lease.epoch(), inherited: lease.is_inherited(), attempt };
         let mut held = Some(lease);
         let result = {
-            let mut work = std::pin::pin!(self.load_leased(pipeline, epoch, inherited));
+            let mut work = std::pin::pin!(self.load_leased(pipeline, &turn));
             let mut beat = interval(HEARTBEAT);
             beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
             beat.tick().await;
@@ -94,9 +107,9 @@ impl RunContext {
         loop {
             match (self.leases.take(&target, clock::now()).await?, self.on_busy) {
                 (LeaseAttempt::Taken(lease), _) => return Ok(lease),
-                (LeaseAttempt::Busy(_), OnBusy::Wait) => sleep(ASK_EVERY).await,
+                (LeaseAttempt::Busy(_), OnBusy::Wait) => self.pause(ASK_EVERY).await?,
                 (LeaseAttempt::Busy(_), OnBusy::Fail) if waited < patience => {
-                    sleep(ASK_EVERY).await;
+                    self.pause(ASK_EVERY).await?;
                     waited += ASK_EVERY;
                 }
                 (LeaseAttempt::Busy(owner), OnBusy::Fail) => {
@@ -110,6 +123,15 @@ impl RunContext {
         }
     }
 
+    /// Waits, unless the run is told to stop.
+    async fn pause(&self, delay: Duration) -> Result<(), PipelineError> {
+        let wait = async {
+            sleep(delay).await;
+            Ok::<_, PipelineError>(())
+        };
+        self.unless_cancelled(wait).await
+    }
+
     /// A lease that cannot be renewed may be lost; the commit is fenced against that, so the work goes on.
     async fn renew(&self, lease: Option<Lease>) -> Option<Lease> {
         match self.leases.renew(lease?, clock::now()).await {
@@ -121,16 +143,12 @@ impl RunContext {
         }
     }
 
-    async fn load_leased(
-        &self,
-        pipeline: &Pipeline,
-        epoch: i64,
-        inherited: bool,
-    ) -> Result<PipelineLoad, PipelineError> {
-        let predecessor = if inherited { Predecessor::Died } else { Predecessor::Released };
-        let is_settled =
-            (inherited || self.is_marked_open(pipeline)) && self.settle(pipeline, epoch, predecessor).await?;
-        let prepared = self.prepare(pipeline).await?;
+    async fn load_leased(&self, pipeline: &Pipeline, turn: &Turn) -> Result<PipelineLoad, PipelineError> {
+        let epoch = turn.epoch;
+        let predecessor = if turn.inherited { Predecessor::Died } else { Predecessor::Released };
+        let is_settled = (turn.inherited || self.is_marked_open(pipeline))
+            && self.settle(pipeline, epoch, predecessor).await?;
+        let prepared = self.unless_cancelled(self.prepare(pipeline)).await?;
         let batch_id = clock::new_batch_id();
         let batch = self.batch(pipeline, &prepared, &batch_id);
         let is_unmarked = is_settled && self.has_open_keys(&batch).await?;
@@ -140,19 +158,25 @@ impl RunContext {
         let running = self.begin(pipeline, &prepared, &batch_id).await?;
         match self.compute_and_commit(&batch, &prepared, epoch).await {
             Ok(loaded) => self.succeed(pipeline, &prepared, running, loaded).await,
+            Err(error) if error.is_unverified() => {
+                // Nobody knows how the batch ended: the next attempt settles it like one of a dead process.
+                self.mark_unverified(pipeline);
+                Err(error)
+            }
             Err(error) => {
                 if prepared.target.is_none() {
                     self.take_back(pipeline).await;
                 }
-                self.fail(pipeline, running, &error).await;
+                self.fail(pipeline, running, &error, turn.attempt).await;
                 Err(error)
             }
         }
     }
 
-    /// Whether the control table showed an open batch when this run first looked.
+    /// Whether the control table showed an open batch when this run first looked, or this run left one.
     fn is_marked_open(&self, pipeline: &Pipeline) -> bool {
-        self.unsettled.get().is_some_and(|tables| tables.contains(&pipeline.table.to_string()))
+        let target = pipeline.table.to_string();
+        self.is_unverified(&target) || self.unsettled.get().is_some_and(|tables| tables.contains(&target))
     }
 
     async fn begin(
@@ -186,12 +210,14 @@ impl RunContext {
         let pipeline = batch.pipeline;
         let mut target = prepared.target.clone();
         for _ in 0..RECOMPUTATIONS {
+            self.stop_if_cancelled()?;
             if let Some(target) = &target {
                 self.catch_up(batch, target, epoch).await?;
             }
             let Computed { staged, dimensions, inferred, table, live, mut change, warnings } =
                 self.compute(batch, target).await?;
             let batch = &Batch { dimensions: &dimensions, ..*batch };
+            self.stop_if_cancelled()?;
             self.write_mini_dimensions(batch, &staged, &table, epoch).await?;
             self.write_junk_dimensions(batch, &staged, &table, epoch).await?;
             let (opened, resolved) = std::mem::take(&mut change.evidence).split();
@@ -207,6 +233,7 @@ impl RunContext {
                 user_metadata: batch_metadata(batch.batch_id),
                 alteration: table.alteration(staged.table_schema(), &new_table(pipeline))?,
             };
+            self.stop_if_cancelled()?;
             if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {
                 let behind = self.follow(batch, &staged, &table, epoch).await;
                 let unmarked = self.mark_resolved(batch, resolved).await;
@@ -315,13 +342,15 @@ impl RunContext {
         })
     }
 
-    async fn fail(&self, pipeline: &Pipeline, running: RunningBatch, error: &PipelineError) {
+    async fn fail(&self, pipeline: &Pipeline, running: RunningBatch, error: &PipelineError, attempt: u32) {
+        let which = if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+        let message = error.message_for(&pipeline.table);
         let end = BatchEnd {
             event: Transition::Fail,
             completed_at: clock::now(),
             sources: Vec::new(),
             rows_written: Some(0),
-            error_message: Some(format!("{}: {}", error.kind().class(), error.message_for(&pipeline.table))),
+            error_message: Some(format!("{}: {message}{which}", error.kind().class())),
         };
         if let Err(lost) = self.control.finish(running, &end).await {
             // The first error is the one to tell; the row is settled by the next run.
