@@ -10,11 +10,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use kimball_tests::demo::{self, DemoOptions};
 use kimball_tests::error::TestkitError;
 use kimball_tests::prove::crashes::Crashes;
-use kimball_tests::prove::{Proof, Refuted, broker, crashes, histories, stars};
+use kimball_tests::prove::{Proof, Refuted, broker, control, crashes, histories, stars};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
 const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       \
-    kimball-testkit prove [histories|stars|broker|crashes] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
+    kimball-testkit prove [histories|stars|broker|crashes|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Some((verb, arguments)) if verb == "demo" => demo(arguments),
         Some((verb, arguments)) if verb == "prove" => prove(arguments),
         Some((verb, arguments)) if verb == "dying" => dying(arguments),
+        Some((verb, [folder, target])) if verb == "batches" => batches(Path::new(folder), target),
         Some((verb, [what, folder])) if verb == "source" => source(what, Path::new(folder)),
         _ => usage(),
     }
@@ -111,7 +112,7 @@ fn source(what: &str, folder: &Path) -> ExitCode {
 /// `prove [histories|stars|broker] [CASES [SEED]]`: all of them without a word; 100,000 histories, 20,000 stars, 5,000
 /// members looked up and a seed from the clock by default.
 fn prove(arguments: &[String]) -> ExitCode {
-    const PROOFS: [&str; 4] = ["histories", "stars", "broker", "crashes"];
+    const PROOFS: [&str; 5] = ["histories", "stars", "broker", "crashes", "control"];
     let (asked, numbers) = match arguments.split_first() {
         Some((word, rest)) if PROOFS.contains(&word.as_str()) => (Some(word.as_str()), rest),
         _ => (None, arguments),
@@ -143,7 +144,33 @@ fn prove(arguments: &[String]) -> ExitCode {
         println!("runs that die at any call to the storage against an undisturbed twin");
         holds &= crash();
     }
+    if is_asked("control") && holds {
+        println!("the control table while it grows");
+        holds &= control_load(cases.unwrap_or(10_000));
+    }
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Fills a control table.
+fn control_load(batches: u64) -> bool {
+    let program = std::env::current_exe().map_err(TestkitError::io("the test kit"));
+    let load = program.and_then(|program| control::prove(batches, &program, |told| println!("{told}")));
+    match &load {
+        Ok(load) => println!("{} batches, each of them once", load.rows),
+        Err(error) => println!("✗ {error}"),
+    }
+    load.is_ok()
+}
+
+/// One of the processes that fill a control table.
+fn batches(warehouse: &Path, target: &str) -> ExitCode {
+    match control::be_a_process(warehouse, target) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Crashes every run of every story at every call.

@@ -93,6 +93,25 @@ pub(crate) fn equal_keys(left: &str, right: &str, names: &[String]) -> String {
     names.iter().map(equal).collect::<Vec<_>>().join(" AND ")
 }
 
+/// The greatest `value` among the rows of a partition, on every one of them, as an SQL expression.
+///
+/// It is sorted to the front: with a frame that ends at the row itself a partition is handed on when it is complete,
+/// while a frame that looks ahead would hold all rows of all partitions in memory.
+pub(crate) fn greatest_in(partition: &str, value: &str) -> String {
+    format!(
+        "max({value}) OVER (PARTITION BY {partition} ORDER BY {value} DESC NULLS LAST \
+         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    )
+}
+
+/// The least `value`, as [`greatest_in`] the greatest.
+pub(crate) fn least_in(partition: &str, value: &str) -> String {
+    format!(
+        "min({value}) OVER (PARTITION BY {partition} ORDER BY {value} NULLS LAST \
+         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    )
+}
+
 /// An instant, in microseconds since 1970, as an SQL expression.
 pub(crate) fn instant_sql(micros: i64) -> String {
     format!("arrow_cast(CAST({micros} AS BIGINT), 'Timestamp(Microsecond, Some(\"UTC\"))')")

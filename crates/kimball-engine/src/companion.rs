@@ -75,8 +75,7 @@ impl Batch<'_> {
              FROM (SELECT DISTINCT {columns} FROM ({combinations}))",
             instant_sql(self.clock.timestamp_micros())
         );
-        let stream = query(&session, &distinct).await?.execute_stream().await?;
-        let rows = Spool::fill(stream, Numbering::Numbered).await?;
+        let rows = Spool::fill(query(&session, &distinct).await?, Numbering::Numbered).await?;
         let layout = self.mini_layout(pipeline, staged, table)?;
         let staged = Staged {
             rows,
@@ -203,8 +202,7 @@ impl Batch<'_> {
             listed("", &columns),
             instant_sql(self.clock.timestamp_micros())
         );
-        let stream = query(&session, &sql).await?.execute_stream().await?;
-        let rows = Spool::fill(stream, Numbering::Numbered).await?;
+        let rows = Spool::fill(query(&session, &sql).await?, Numbering::Numbered).await?;
         let staged = Staged {
             rows,
             unread: None,

@@ -90,6 +90,16 @@ fn offenders(keys: &[String]) -> String {
 }
 
 impl EngineError {
+    /// Whether the memory that queries may have did not suffice.
+    pub fn is_out_of_memory(&self) -> bool {
+        let query = match self {
+            Self::Sql { source } => Some(source.as_ref()),
+            Self::Lake(LakeError::Query(source)) => Some(source),
+            _ => None,
+        };
+        query.is_some_and(|query| matches!(query.find_root(), DataFusionError::ResourcesExhausted(_)))
+    }
+
     /// Rows break `rule`; `keys` are examples.
     pub(crate) fn quality(rule: impl Into<String>, keys: Vec<String>) -> Self {
         Self::DataQuality { rule: rule.into(), keys }

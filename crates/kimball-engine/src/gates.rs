@@ -16,7 +16,7 @@ use crate::layout::Layout;
 use crate::merge::Collector;
 use crate::quality::offenders;
 use crate::session::query;
-use crate::stage::{Relation, Transformation};
+use crate::stage::{Relation, SpoolRoom, Transformation};
 use crate::target::TargetRows;
 
 /// The tests of one batch.
@@ -71,7 +71,8 @@ impl Gates<'_> {
                 || *column == IS_CURRENT
                 || self.pipeline.tests.iter().any(|tested| tested.column == **column)
         };
-        collector.watch_columns(&all.iter().filter(needed).cloned().collect::<Vec<_>>())
+        let watched: Vec<String> = all.iter().filter(needed).cloned().collect();
+        collector.watch_columns(&watched, SpoolRoom::of(self.session))
     }
 
     /// Judges the rows that the collector has kept; returns warnings.

@@ -116,7 +116,7 @@ impl Batch<'_> {
         let mut collector = Collector::new(target.table, &layout.schema, &layout.evolution.foreign)?;
         let staged = Staged {
             rows: Spool::fill(
-                session.table("staged").await?.limit(0, Some(0))?.execute_stream().await?,
+                session.table("staged").await?.limit(0, Some(0))?,
                 Numbering::Numbered,
             )
             .await?,

@@ -12,7 +12,7 @@ use kimball_lake::{DataFile, DataFileWriter, FILE_COLUMN, LakeTable, LiveRows, R
 use crate::EngineError;
 use crate::columns::{ACTION, action};
 use crate::fact::{Evidence, Rekeyed};
-use crate::stage::{Spool, SpoolWriter};
+use crate::stage::{Spool, SpoolRoom, SpoolWriter};
 
 /// What one batch does to one table, ready for one commit.
 #[derive(Debug, Default)]
@@ -124,13 +124,13 @@ impl Collector {
     }
 
     /// From here on keeps the columns `watched` of rows that are inserted or updated.
-    pub(crate) fn watch_columns(&mut self, watched: &[String]) -> Result<(), EngineError> {
+    pub(crate) fn watch_columns(&mut self, watched: &[String], room: SpoolRoom) -> Result<(), EngineError> {
         let places: Vec<usize> = watched
             .iter()
             .map(|column| Ok(self.schema.index_of(column)?))
             .collect::<Result<_, EngineError>>()?;
         let schema = Arc::new(self.schema.project(&places)?);
-        self.watched = Some((places, SpoolWriter::new(schema)));
+        self.watched = Some((places, SpoolWriter::new(room, schema)));
         Ok(())
     }
 

@@ -19,39 +19,74 @@ use crate::spark_types::SparkTypes;
 const SHARED_BUILD_BYTES: usize = 128 * 1024 * 1024;
 const SHARED_BUILD_ROWS: usize = 4 * 1024 * 1024;
 
+/// What a process holds besides what its queries account for, in bytes: the program, files that are written, batches
+/// on their way.
+const UNACCOUNTED: u64 = 256 * 1024 * 1024;
+
+/// Bytes of rows that do not fit into memory, on disk at a time.
+const SPILLED_BYTES: u64 = 256 * 1024 * 1024 * 1024;
+
+/// Rows of a batch where memory is scarce: what is merged from many sorted runs is a batch of each.
+const SCARCE_BATCH_ROWS: usize = 4_096;
+/// What a sort sets aside for merging its runs where memory is scarce: many sorts run at a time.
+const SCARCE_MERGE_BYTES: usize = 1024 * 1024;
+
 /// What all queries of a run share: one memory pool, one folder for what does not fit into it, and the
 /// number of threads one query may use.
 #[derive(Debug, Clone)]
 pub struct EngineRuntime {
     runtime: Arc<RuntimeEnv>,
     partitions: usize,
+    memory: Memory,
+}
+
+/// How queries use the memory that they may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// There is no limit.
+    Free,
+    /// One side of each join is held in memory; sorts and groups spill.
+    Limited,
+    /// Everything that grows with the rows spills: joins sort both sides.
+    Scarce,
 }
 
 impl EngineRuntime {
-    /// Makes a runtime whose queries together use at most `memory_limit` bytes (`None`: no limit) and
-    /// `partitions` threads each.
+    /// Makes a runtime for a process that is to hold at most `memory_limit` bytes (`None`: no limit), with queries that
+    /// use `partitions` threads each. Below half a gibibyte the limit is one for the queries alone, which get half
+    /// of it.
     ///
     /// # Errors
     /// [`EngineError::Lake`] when no folder for spilled rows can be made.
     pub fn new(memory_limit: Option<u64>, partitions: usize) -> Result<Self, EngineError> {
-        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory);
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::OsTmpDirectory)
+            .with_max_temp_directory_size(SPILLED_BYTES);
         let builder = RuntimeEnvBuilder::new().with_disk_manager_builder(disk);
-        let builder = match memory_limit {
+        let (builder, memory) = match memory_limit {
             Some(bytes) => {
-                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-                builder.with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
+                let pool = bytes.saturating_sub(UNACCOUNTED).max(bytes / 2);
+                let pool = FairSpillPool::new(usize::try_from(pool).unwrap_or(usize::MAX));
+                (builder.with_memory_pool(Arc::new(pool)), Memory::Limited)
             }
-            None => builder.with_memory_pool(Arc::new(UnboundedMemoryPool::default())),
+            None => (builder.with_memory_pool(Arc::new(UnboundedMemoryPool::default())), Memory::Free),
         };
-        Ok(Self { runtime: Arc::new(builder.build()?), partitions: partitions.max(1) })
+        Ok(Self { runtime: Arc::new(builder.build()?), partitions: partitions.max(1), memory })
+    }
+
+    /// The same memory for a batch that did not fit: slower, and whatever grows with the rows spills to disk. `None`
+    /// when that is so already, or there is no limit.
+    pub fn thrifty(&self) -> Option<Self> {
+        (self.memory == Memory::Limited).then(|| Self { memory: Memory::Scarce, ..self.clone() })
     }
 
     /// As [`session`](Self::session); what a join hashes is its left side alone, and its right side streams past that
     /// without being shuffled: for joins of many rows with tables that are known to be the smaller ones.
     pub(crate) fn streaming_session(&self, clock: DateTime<Utc>) -> SessionContext {
         let mut state = self.session(clock).state();
+        // A join that sorts holds neither side.
         let options = state.config_mut().options_mut();
-        options.optimizer.repartition_joins = false;
+        options.optimizer.repartition_joins = self.memory == Memory::Scarce;
         SessionContext::new_with_state(state)
     }
 
@@ -61,12 +96,19 @@ impl EngineRuntime {
             .with_target_partitions(self.partitions)
             .with_information_schema(false)
             .with_collect_statistics(false);
+        if self.memory == Memory::Scarce {
+            config = config.with_batch_size(SCARCE_BATCH_ROWS);
+        }
         let options = config.options_mut();
         options.execution.parquet.schema_force_view_types = false;
         options.execution.parquet.pushdown_filters = false;
         // One table of the smaller side for all threads: the larger side streams past it and is not shuffled.
         options.optimizer.hash_join_single_partition_threshold = SHARED_BUILD_BYTES;
         options.optimizer.hash_join_single_partition_threshold_rows = SHARED_BUILD_ROWS;
+        if self.memory == Memory::Scarce {
+            options.optimizer.prefer_hash_join = false;
+            options.execution.sort_spill_reservation_bytes = SCARCE_MERGE_BYTES;
+        }
         options.sql_parser.map_string_types_to_utf8view = false;
         options.sql_parser.enable_ident_normalization = false;
         let mut state = SessionStateBuilder::new()

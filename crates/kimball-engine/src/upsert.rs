@@ -8,7 +8,8 @@ use kimball_lake::{FILE_COLUMN, ROW_COLUMN, RowRemovals};
 
 use crate::EngineError;
 use crate::columns::{
-    ACTION, IS_DELETED, LAST_OP, OP, REBORN, ROW_ID, VERSION, action, equal_keys, listed, qualified, quoted,
+    ACTION, IS_DELETED, LAST_OP, OP, REBORN, ROW_ID, VERSION, action, equal_keys, greatest_in, listed, qualified,
+    quoted,
 };
 use crate::merge::{Collector, addresses};
 use crate::quality;
@@ -106,9 +107,10 @@ impl Upsert<'_> {
         let keys = listed("", self.keys);
         let staged = match (self.delete_strategy, self.net) {
             (DeleteStrategy::Hard, Net::LastValues | Net::FirstValues) => format!(
-                "(SELECT *, __k_cut IS NOT NULL AS {REBORN} FROM (SELECT *, max(CASE WHEN __k_top = 0 THEN {VERSION} END) \
-                 OVER (PARTITION BY {keys}) AS __k_cut FROM (SELECT *, max({OP}) OVER (PARTITION BY {keys}, {VERSION}) AS __k_top \
+                "(SELECT *, __k_cut IS NOT NULL AS {REBORN} FROM (SELECT *, {} AS __k_cut FROM (SELECT *, {} AS __k_top \
                  FROM {} __k_staged)) WHERE __k_cut IS NULL OR {VERSION} >= __k_cut)",
+                greatest_in(&keys, &format!("CASE WHEN __k_top = 0 THEN {VERSION} END")),
+                greatest_in(&format!("{keys}, {VERSION}"), OP),
                 self.staged
             ),
             _ => format!("(SELECT *, false AS {REBORN} FROM {} __k_staged)", self.staged),

@@ -2,6 +2,7 @@
 //! cut down and written as a scenario file.
 
 pub mod broker;
+pub mod control;
 pub mod crashes;
 pub mod histories;
 pub mod stars;

@@ -68,8 +68,8 @@ impl FieldHistoryMerge<'_> {
             ("moves", self.moves()),
             ("spots", self.spots()),
         ] {
-            let stream = query(self.session, &sql).await?.execute_stream().await?;
-            let spool = Spool::fill(stream, Numbering::Plain).await?;
+            let rows = query(self.session, &sql).await?;
+            let spool = Spool::fill(rows, Numbering::Plain).await?;
             spool.register(self.session, name).await?;
             kept.push(spool);
         }

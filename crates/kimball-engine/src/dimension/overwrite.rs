@@ -6,7 +6,9 @@ use kimball_config::{DeleteStrategy, KeyStrategy, Scd};
 
 use super::{DimensionMerge, collisions};
 use crate::EngineError;
-use crate::columns::{IS_SKELETON, KEY_ORIGIN, OP, REBORN, ROW_ID, VERSION, listed, qualified, quoted};
+use crate::columns::{
+    IS_SKELETON, KEY_ORIGIN, OP, REBORN, ROW_ID, VERSION, greatest_in, listed, qualified, quoted,
+};
 use crate::keys::{SEED, arguments, mini_key};
 use crate::layout::{Computed, Role};
 use crate::merge::Collector;
@@ -119,7 +121,8 @@ fn with_values_before(merge: &DimensionMerge<'_>, previous: &[(&Computed, &str)]
         DeleteStrategy::Hard => (
             "(__k_gone IS NULL OR __k_version > __k_gone)",
             format!(
-                ", max(CASE WHEN __k_wins = 0 THEN {VERSION} END) OVER (PARTITION BY {keys}) AS __k_gone"
+                ", {} AS __k_gone",
+                greatest_in(&keys, &format!("CASE WHEN __k_wins = 0 THEN {VERSION} END"))
             ),
         ),
     };
@@ -133,13 +136,15 @@ fn with_values_before(merge: &DimensionMerge<'_>, previous: &[(&Computed, &str)]
         let other = format!("({OP} = 1 AND {counts} AND ({of} IS DISTINCT FROM __k_last_{place}))");
         before.push(format!(
             "first_value({of}) OVER (PARTITION BY {keys} ORDER BY CASE WHEN {other} THEN 0 ELSE 1 END, {newest}) \
-             AS __k_before_{place}, bool_or({other}) OVER (PARTITION BY {keys}) AS __k_moved_{place}"
+             AS __k_before_{place}, {} = 1 AS __k_moved_{place}",
+            greatest_in(&keys, &format!("CASE WHEN {other} THEN 1 ELSE 0 END"))
         ));
     }
     format!(
-        "(SELECT *, {} FROM (SELECT *, {}{gone} FROM (SELECT *, max({OP}) OVER (PARTITION BY {keys}, {VERSION}) AS __k_wins FROM staged)))",
+        "(SELECT *, {} FROM (SELECT *, {}{gone} FROM (SELECT *, {} AS __k_wins FROM staged)))",
         before.join(", "),
-        last.join(", ")
+        last.join(", "),
+        greatest_in(&format!("{keys}, {VERSION}"), OP)
     )
 }
 

@@ -61,8 +61,8 @@ struct Skeletons<'a> {
 
 impl Skeletons<'_> {
     async fn register(&self, table: &str, sql: &str) -> Result<(), EngineError> {
-        let stream = query(self.merge.session, sql).await?.execute_stream().await?;
-        let spool = Spool::fill(stream, Numbering::Plain).await?;
+        let rows = query(self.merge.session, sql).await?;
+        let spool = Spool::fill(rows, Numbering::Plain).await?;
         spool.register(self.merge.session, table).await?;
         self.merge.keep(spool);
         Ok(())

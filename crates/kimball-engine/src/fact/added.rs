@@ -105,7 +105,7 @@ impl<'a> AddedKeys<'a> {
              CAST(CASE WHEN coalesce({IS_DELETED}, false) THEN 2 ELSE 1 END AS BIGINT) AS {OP} FROM __k_before",
             output.join(", ")
         );
-        let rows = query(self.session, &sql).await?.execute_stream().await?;
+        let rows = query(self.session, &sql).await?;
         let unkeyed = Spool::fill(rows, Numbering::Numbered).await?;
         unkeyed.register(self.session, UNKEYED).await?;
         let broker = self.broker();

@@ -81,7 +81,7 @@ pub(crate) async fn early_members(
             equal_keys("k", "e", &lookup.dimension_columns)
         );
         let rows =
-            Spool::fill(query(session, &wanted).await?.execute_stream().await?, Numbering::Plain).await?;
+            Spool::fill(query(session, &wanted).await?, Numbering::Plain).await?;
         if rows.rows() > 0 {
             early.push(EarlyMembers { table: table.clone(), rows });
         }

@@ -69,8 +69,8 @@ impl FactMerge<'_> {
     }
 
     async fn keep(&self, table: &str, sql: &str) -> Result<Spool, EngineError> {
-        let stream = query(self.session, sql).await?.execute_stream().await?;
-        let spool = Spool::fill(stream, Numbering::Plain).await?;
+        let rows = query(self.session, sql).await?;
+        let spool = Spool::fill(rows, Numbering::Plain).await?;
         spool.register(self.session, table).await?;
         Ok(spool)
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int64Type, Schema};
+use arrow::datatypes::Int64Type;
 use datafusion::common::runtime::JoinSet;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
@@ -24,7 +24,7 @@ use crate::columns::{DEFAULT_KEYS, OP, qualified};
 use crate::keys::{hash_of, row_hash};
 use crate::merge::Collector;
 use crate::session::query;
-use crate::stage::{Spool, SpoolWriter, Unread};
+use crate::stage::{Spool, SpoolRoom, SpoolWriter, Unread};
 
 /// The hash of a row's merge key.
 const GRAIN: &str = "__k_grain";
@@ -66,7 +66,7 @@ impl FactMerge<'_> {
             None => (self.session.table("staged").await?, SentinelCounts::of([])),
         };
         let rows = self.with_checks(rows).await?;
-        let checks = Arc::new(Checks::new(self.fact, counts, rows.schema().as_arrow()));
+        let checks = Arc::new(Checks::new(self.fact, counts, &rows));
         let streams = match streams {
             Streams::One => vec![rows.execute_stream().await?],
             Streams::Several => rows.execute_stream_partitioned().await?,
@@ -148,13 +148,13 @@ pub(crate) enum Streams {
 }
 
 impl Checks {
-    fn new(fact: &Fact, counts: SentinelCounts, rows: &Schema) -> Self {
+    fn new(fact: &Fact, counts: SentinelCounts, rows: &DataFrame) -> Self {
         let lookups = fact.foreign_keys.iter().filter_map(|key| key.lookup.as_ref());
         Self {
             counts,
             inferring: lookups.map(|lookup| lookup.early_arriving == EarlyArriving::Skeleton).collect(),
             grain: Mutex::new(KeyHashes::new()),
-            exceptional: Mutex::new(SpoolWriter::new(Arc::new(rows.clone()))),
+            exceptional: Mutex::new(SpoolWriter::new(SpoolRoom::of_frame(rows), Arc::clone(rows.schema().inner()))),
             stopped: AtomicBool::new(false),
         }
     }

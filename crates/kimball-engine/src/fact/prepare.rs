@@ -146,8 +146,8 @@ impl Preparation<'_> {
             listed("", &columns),
             values.collect::<Vec<_>>().join(", ")
         );
-        let stream = query(self.session, &sql).await?.execute_stream().await?;
-        Ok(Some(Net::Kept(Spool::fill(stream, Numbering::Plain).await?)))
+        let rows = query(self.session, &sql).await?;
+        Ok(Some(Net::Kept(Spool::fill(rows, Numbering::Plain).await?)))
     }
 
     /// Whether all rows come from one commit, without deletes, or from none: then no key is there twice.

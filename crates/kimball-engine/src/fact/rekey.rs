@@ -162,8 +162,8 @@ impl FactMerge<'_> {
             old.collect::<Vec<_>>().join(", "),
             self.grain("")
         );
-        let stream = query(self.session, &sql).await?.execute_stream().await?;
-        let spool = Spool::fill(stream, Numbering::Numbered).await?;
+        let rows = query(self.session, &sql).await?;
+        let spool = Spool::fill(rows, Numbering::Numbered).await?;
         spool.register(self.session, "__k_waiting").await?;
         Ok(spool)
     }

@@ -77,7 +77,7 @@ impl Step<'_> {
         let grouped =
             LogicalPlanBuilder::from(touched).project(values)?.aggregate(keys, [newest])?.build()?;
         let frame = DataFrame::new(session.state(), grouped);
-        Ok(Some(Spool::fill(frame.execute_stream().await?, Numbering::Plain).await?))
+        Ok(Some(Spool::fill(frame, Numbering::Plain).await?))
     }
 
     /// The place of a key in the query's output, and its type in the table.
@@ -104,7 +104,7 @@ impl Step<'_> {
              FROM __k_affected a JOIN __k_rows q ON {same}"
         );
         let present =
-            Spool::fill(query(session, &present).await?.execute_stream().await?, Numbering::Plain).await?;
+            Spool::fill(query(session, &present).await?, Numbering::Plain).await?;
         present.register(session, "__k_present").await?;
         let gone =
             self.layout.output.iter().map(|field| self.gone_column(field)).collect::<Vec<_>>().join(", ");

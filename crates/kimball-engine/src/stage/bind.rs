@@ -185,7 +185,7 @@ impl<'a> Binder<'a> {
             ),
         )
         .await?;
-        let spool = Spool::fill(changes.execute_stream().await?, Numbering::Plain).await?;
+        let spool = Spool::fill(changes, Numbering::Plain).await?;
         count.fetch_add(spool.rows(), Ordering::Relaxed);
         spool.register(session, &format!("{name}_typed")).await?;
         let shown =

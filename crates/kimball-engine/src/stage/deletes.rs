@@ -29,7 +29,7 @@ impl Step<'_> {
              ORDER BY {VERSION} DESC, {OP} DESC) AS __k_last FROM __k_changes) WHERE __k_last = 0 GROUP BY {keys}"
         );
         let deleted =
-            Spool::fill(query(&session, &deleted).await?.execute_stream().await?, Numbering::Plain).await?;
+            Spool::fill(query(&session, &deleted).await?, Numbering::Plain).await?;
         if deleted.rows() == 0 {
             return Ok(changes);
         }

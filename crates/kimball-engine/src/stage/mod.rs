@@ -15,6 +15,7 @@ mod row_plans;
 mod rowwise;
 mod shape;
 mod spool;
+mod spooled;
 mod sql;
 mod touch;
 mod unread;
@@ -30,7 +31,7 @@ use kimball_config::{CdcStrategy, Pipeline};
 
 pub(crate) use self::approach::followed_keys;
 pub use self::approach::{Affected, Approach, WholeReason};
-pub(crate) use self::spool::{Numbering, Spool, SpoolWriter};
+pub(crate) use self::spool::{Numbering, Spool, SpoolRoom, SpoolWriter};
 pub(crate) use self::sql::{Relation, Transformation};
 pub(crate) use self::unread::Unread;
 
@@ -336,5 +337,5 @@ fn with_change(frame: DataFrame, version: i64, time: i64) -> Result<DataFrame, E
 }
 
 async fn numbered(frame: DataFrame) -> Result<Spool, EngineError> {
-    Spool::fill(frame.execute_stream().await?, Numbering::Numbered).await
+    Spool::fill(frame, Numbering::Numbered).await
 }

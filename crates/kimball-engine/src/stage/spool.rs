@@ -1,24 +1,33 @@
-//! Rows kept for more than one look: in memory while they are few, in a file of their own beyond that.
+//! Rows kept for more than one look: in memory while they are few and the memory of the run has room for them, in
+//! files of their own beyond that. Files lie in the run's folder for what does not fit into memory, whose size is
+//! bounded.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::ipc::writer::FileWriter;
+use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
+use datafusion::error::Result as QueryResult;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::options::ArrowReadOptions;
-use datafusion::prelude::SessionContext;
+use datafusion::execution::spill_file::SpillFile;
+use datafusion::physical_plan::SpillManager;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, SpillMetrics};
+use datafusion::physical_plan::spill::get_record_batch_memory_size;
+use datafusion::prelude::{DataFrame, SessionContext};
 use futures::TryStreamExt;
-use tempfile::NamedTempFile;
 
+use super::spooled::{SpooledFile, SpooledRows};
 use crate::EngineError;
 use crate::columns::ROW_ID;
 
 /// Rows held in memory before a spool goes to disk, in bytes.
 const IN_MEMORY: usize = 64 * 1024 * 1024;
+
+/// Where memory is limited, the share of it that one spool may hold. A batch has a dozen.
+const SHARE: usize = 32;
 
 /// A set of rows that can be read many times.
 #[derive(Debug)]
@@ -30,50 +39,138 @@ pub(crate) struct Spool {
 
 #[derive(Debug)]
 enum Kept {
-    Memory(Vec<RecordBatch>),
-    Disk(NamedTempFile),
+    Memory(Vec<RecordBatch>, #[expect(dead_code, reason = "holds the room that the rows take")] Option<MemoryReservation>),
+    Disk(Arc<SpooledRows>),
+}
+
+/// Where rows can be kept.
+#[derive(Debug, Clone)]
+pub(crate) struct SpoolRoom {
+    runtime: Arc<RuntimeEnv>,
+    /// Files that a spool is spread over, one a thread that reads it.
+    width: usize,
+}
+
+impl SpoolRoom {
+    pub(crate) fn of(session: &SessionContext) -> Self {
+        Self { runtime: session.runtime_env(), width: session.copied_config().target_partitions().max(1) }
+    }
+
+    pub(crate) fn of_frame(frame: &DataFrame) -> Self {
+        let task = frame.task_ctx();
+        Self { runtime: task.runtime_env(), width: task.session_config().target_partitions().max(1) }
+    }
+
+    /// Bytes that one spool may hold in memory.
+    fn in_memory(&self) -> usize {
+        match self.runtime.memory_pool.memory_limit() {
+            MemoryLimit::Finite(limit) => IN_MEMORY.min(limit / SHARE),
+            _ => IN_MEMORY,
+        }
+    }
 }
 
 /// A spool that is being filled.
 pub(crate) struct SpoolWriter {
+    room: SpoolRoom,
     schema: SchemaRef,
     rows: u64,
-    /// Bytes of the rows in memory.
-    held: usize,
     memory: Vec<RecordBatch>,
-    disk: Option<(NamedTempFile, FileWriter<BufWriter<File>>)>,
+    reserved: MemoryReservation,
+    disk: Option<Files>,
+}
+
+/// Files that are written in turn.
+struct Files {
+    spills: SpillManager,
+    files: Vec<OpenFile>,
+    next: usize,
+    bytes: usize,
+}
+
+/// A file in the making. The library gives its type no name, so that it lives in a function: called with a batch it
+/// appends, without one it ends the file and gives it back.
+struct OpenFile {
+    step: Box<dyn FnMut(Option<&RecordBatch>) -> QueryResult<Option<Arc<dyn SpillFile>>> + Send>,
+    rows: u64,
+}
+
+impl OpenFile {
+    fn create(spills: &SpillManager) -> Result<Self, EngineError> {
+        let mut file = spills.create_in_progress_file("spool")?;
+        let step = move |batch: Option<&RecordBatch>| match batch {
+            Some(batch) => file.append_batch(batch).map(|_| None),
+            None => file.finish(),
+        };
+        Ok(Self { step: Box::new(step), rows: 0 })
+    }
+}
+
+impl Files {
+    fn create(spills: SpillManager, width: usize) -> Result<Self, EngineError> {
+        let files = (0..width).map(|_| OpenFile::create(&spills)).collect::<Result<_, _>>()?;
+        Ok(Self { spills, files, next: 0, bytes: 0 })
+    }
+
+    fn push(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
+        let place = self.next % self.files.len().max(1);
+        self.next += 1;
+        if let Some(file) = self.files.get_mut(place) {
+            (file.step)(Some(batch))?;
+            file.rows += batch.num_rows() as u64;
+            self.bytes += get_record_batch_memory_size(batch);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<SpooledRows, EngineError> {
+        let mut ended = Vec::with_capacity(self.files.len());
+        for mut open in self.files {
+            if let Some(file) = (open.step)(None)? {
+                ended.push(SpooledFile { file, rows: open.rows });
+            }
+        }
+        Ok(SpooledRows::new(self.spills, ended, self.bytes))
+    }
 }
 
 impl SpoolWriter {
-    pub(crate) fn new(schema: SchemaRef) -> Self {
-        Self { schema, rows: 0, held: 0, memory: Vec::new(), disk: None }
+    pub(crate) fn new(room: SpoolRoom, schema: SchemaRef) -> Self {
+        let reserved = MemoryConsumer::new("spool").register(&room.runtime.memory_pool);
+        Self { room, schema, rows: 0, memory: Vec::new(), reserved, disk: None }
     }
 
     pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<(), EngineError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
         self.rows += batch.num_rows() as u64;
-        if let Some((_, writer)) = &mut self.disk {
-            return Ok(writer.write(&batch)?);
+        if let Some(files) = &mut self.disk {
+            return files.push(&batch);
         }
-        self.held += batch.get_array_memory_size();
-        self.memory.push(batch);
-        if self.held > IN_MEMORY {
-            let file = NamedTempFile::with_suffix(".arrow").map_err(io)?;
-            let mut writer = FileWriter::try_new_buffered(file.reopen().map_err(io)?, &self.schema)?;
-            for batch in self.memory.drain(..) {
-                writer.write(&batch)?;
-            }
-            self.disk = Some((file, writer));
+        let bytes = get_record_batch_memory_size(&batch);
+        let has_room = self.reserved.size() + bytes <= self.room.in_memory();
+        if has_room && self.reserved.try_grow(bytes).is_ok() {
+            self.memory.push(batch);
+            return Ok(());
         }
+        let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
+        let runtime = Arc::clone(&self.room.runtime);
+        let spills = SpillManager::new(runtime, metrics, Arc::clone(&self.schema));
+        let mut files = Files::create(spills, self.room.width)?;
+        for held in self.memory.drain(..) {
+            files.push(&held)?;
+        }
+        self.reserved.free();
+        files.push(&batch)?;
+        self.disk = Some(files);
         Ok(())
     }
 
     pub(crate) fn finish(self) -> Result<Spool, EngineError> {
         let kept = match self.disk {
-            None => Kept::Memory(self.memory),
-            Some((file, mut writer)) => {
-                writer.finish()?;
-                Kept::Disk(file)
-            }
+            None => Kept::Memory(self.memory, Some(self.reserved)),
+            Some(files) => Kept::Disk(Arc::new(files.finish()?)),
         };
         Ok(Spool { schema: self.schema, rows: self.rows, kept })
     }
@@ -87,8 +184,15 @@ pub(crate) enum Numbering {
 }
 
 impl Spool {
+    /// Takes in the rows of a query.
+    pub(crate) async fn fill(frame: DataFrame, numbering: Numbering) -> Result<Self, EngineError> {
+        let room = SpoolRoom::of_frame(&frame);
+        Self::fill_from(room, frame.execute_stream().await?, numbering).await
+    }
+
     /// Takes in a stream of rows.
-    pub(crate) async fn fill(
+    pub(crate) async fn fill_from(
+        room: SpoolRoom,
         mut stream: SendableRecordBatchStream,
         numbering: Numbering,
     ) -> Result<Self, EngineError> {
@@ -96,7 +200,7 @@ impl Spool {
             Numbering::Numbered => numbered_schema(&stream.schema()),
             Numbering::Plain => stream.schema(),
         };
-        let mut spool = SpoolWriter::new(schema);
+        let mut spool = SpoolWriter::new(room, schema);
         while let Some(batch) = stream.try_next().await? {
             let batch = match numbering {
                 Numbering::Numbered => number(&batch, &spool.schema, spool.rows)?,
@@ -113,7 +217,7 @@ impl Spool {
             Numbering::Numbered => numbered_schema(schema),
             Numbering::Plain => Arc::clone(schema),
         };
-        Self { schema, rows: 0, kept: Kept::Memory(Vec::new()) }
+        Self { schema, rows: 0, kept: Kept::Memory(Vec::new(), None) }
     }
 
     /// How many rows there are.
@@ -129,9 +233,9 @@ impl Spool {
     /// Makes the rows a table of `session`.
     pub(crate) async fn register(&self, session: &SessionContext, name: &str) -> Result<(), EngineError> {
         session.deregister_table(name)?;
-        match &self.kept {
-            Kept::Memory(batches) => {
-                let width = session.state().config().target_partitions().max(1);
+        let rows: Arc<dyn TableProvider> = match &self.kept {
+            Kept::Memory(batches, _) => {
+                let width = session.copied_config().target_partitions().max(1);
                 let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); width.min(batches.len().max(1))];
                 let spread = parts.len();
                 for (place, batch) in batches.iter().enumerate() {
@@ -139,20 +243,13 @@ impl Spool {
                         part.push(batch.clone());
                     }
                 }
-                session
-                    .register_table(name, Arc::new(MemTable::try_new(Arc::clone(&self.schema), parts)?))?;
+                Arc::new(MemTable::try_new(Arc::clone(&self.schema), parts)?)
             }
-            Kept::Disk(file) => {
-                let options = ArrowReadOptions { schema: Some(&self.schema), ..Default::default() };
-                session.register_arrow(name, &file.path().display().to_string(), options).await?;
-            }
-        }
+            Kept::Disk(rows) => Arc::clone(rows) as Arc<dyn TableProvider>,
+        };
+        session.register_table(name, rows)?;
         Ok(())
     }
-}
-
-fn io(source: std::io::Error) -> EngineError {
-    datafusion::error::DataFusionError::IoError(source).into()
 }
 
 fn numbered_schema(schema: &Schema) -> SchemaRef {

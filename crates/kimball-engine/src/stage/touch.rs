@@ -126,7 +126,7 @@ impl Touch<'_> {
         }
         let numbered = numbered_columns(touched, plan.schema(), Behind::Time)?;
         let frame = DataFrame::new(self.session.state(), numbered);
-        let spool = Spool::fill(frame.execute_stream().await?, Numbering::Plain).await?;
+        let spool = Spool::fill(frame, Numbering::Plain).await?;
         if spool.rows() == 0 {
             return Ok(None);
         }

@@ -24,8 +24,23 @@ pub(super) struct Computed {
 }
 
 impl RunContext {
+    /// Computes a batch; one that does not fit into memory is computed anew in a way that needs less.
+    pub(super) async fn compute_within_memory(
+        &self,
+        batch: &Batch<'_>,
+        target: Option<&LakeTable>,
+    ) -> Result<Computed, PipelineError> {
+        match (self.compute(batch, target.cloned()).await, &self.thrifty) {
+            (Err(PipelineError::Engine(error)), Some(thrifty)) if error.is_out_of_memory() => {
+                tracing::info!(table = %batch.pipeline.table, %error, "computed anew with joins that spill");
+                self.compute(&Batch { runtime: thrifty, ..*batch }, target.cloned()).await
+            }
+            (computed, _) => computed,
+        }
+    }
+
     /// Stages the rows of a batch, finds their keys and merges them into `target`, which is made if there is none.
-    pub(super) async fn compute(
+    async fn compute(
         &self,
         batch: &Batch<'_>,
         mut target: Option<LakeTable>,

@@ -35,6 +35,8 @@ pub(crate) struct RunContext {
     repeats: RepeatStore,
     leases: Leases,
     runtime: EngineRuntime,
+    /// The same for batches that do not fit into memory.
+    thrifty: Option<EngineRuntime>,
     clock: DateTime<Utc>,
     on_busy: OnBusy,
     refresh: Refresh,
@@ -85,11 +87,13 @@ impl RunContext {
         let warehouse = Warehouse::new(&target.warehouse, &target.storage_options)?;
         let warehouse = warehouse.with_retry_budget(stops.budget);
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let runtime = EngineRuntime::new(settings.memory_limit(), threads)?;
         Ok(Self {
             control: ControlStore::new(&warehouse, &target.etl_schema)?,
             repeats: RepeatStore::new(&warehouse, &target.etl_schema)?,
             leases: Leases::new(&warehouse, &target.etl_schema, Owner::this_process())?,
-            runtime: EngineRuntime::new(settings.memory_limit(), threads)?,
+            thrifty: runtime.thrifty(),
+            runtime,
             clock: run_time,
             on_busy: settings.on_busy(),
             refresh: settings.refresh(),

@@ -215,7 +215,7 @@ impl RunContext {
                 self.catch_up(batch, target, epoch).await?;
             }
             let Computed { staged, dimensions, inferred, table, live, mut change, warnings } =
-                self.compute(batch, target).await?;
+                self.compute_within_memory(batch, target.as_ref()).await?;
             let batch = &Batch { dimensions: &dimensions, ..*batch };
             self.stop_if_cancelled()?;
             self.write_mini_dimensions(batch, &staged, &table, epoch).await?;

@@ -4,15 +4,27 @@ use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 
 use super::{INSTANT, VersionMerge};
 use crate::EngineError;
-use crate::columns::{self as name, VALID_FROM, equal_keys, listed, qualified};
+use crate::columns::{self as name, VALID_FROM, equal_keys, greatest_in, listed, qualified};
 use crate::keys::{SEED, arguments, hash_of};
 use crate::layout::Role;
 use crate::merge::addresses;
 use crate::session::query;
 use crate::stage::Arrival;
 
+/// What is known of a version besides its natural key.
+const CHAIN_COLUMNS: &str = ", __sk, __vf, __vt, __was_current, __cur, __del, __skel, __e, __th, __uh, __ch, __f, __r";
+
+/// How much is read of the members that the batch touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// All versions of each.
+    Whole,
+    /// The open version, and all versions of those in `deep`.
+    Heads,
+}
+
 impl VersionMerge<'_> {
-    /// `chain`: versions of the touched members with whether each belongs to the present life.
+    /// `chain`: versions of the touched members with whether each belongs to the present life (`__present`).
     ///
     /// Rows are found by their keys alone, and only those found are read further. In the common case, where
     /// all changes of a member come after the start of its open version, that version is all that is read of it;
@@ -21,8 +33,7 @@ impl VersionMerge<'_> {
         let target = &self.merge.target;
         if !self.merge.has_rows {
             target.register("versions", target.live.none()).await?;
-            self.register("chain", &self.chain()).await?;
-            return Ok(());
+            return self.register_lives(Depth::Whole).await;
         }
         let found = format!(
             "SELECT {}, {} AS __open, x.{FILE_COLUMN}, x.{ROW_COLUMN} \
@@ -35,8 +46,8 @@ impl VersionMerge<'_> {
         self.register("found", &found).await?;
         let addressed =
             |condition: &str| format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM found {condition}");
-        let chosen = if self.needs_whole_chains() {
-            addresses(query(self.merge.session, &addressed("")).await?).await?
+        let (chosen, depth) = if self.needs_whole_chains() {
+            (addresses(query(self.merge.session, &addressed("")).await?).await?, Depth::Whole)
         } else {
             let open = addresses(query(self.merge.session, &addressed("WHERE __open")).await?).await?;
             target.register("heads", target.live.at(open)).await?;
@@ -46,10 +57,33 @@ impl VersionMerge<'_> {
                  ON {} WHERE f.__open OR coalesce(d.__is_deep, false)",
                 equal_keys("f", "d", self.merge.keys())
             );
-            addresses(query(self.merge.session, &needed).await?).await?
+            (addresses(query(self.merge.session, &needed).await?).await?, Depth::Heads)
         };
         target.register("versions", target.live.at(chosen)).await?;
-        self.register("chain", &self.chain()).await?;
+        self.register_lives(depth).await
+    }
+
+    /// A member of which only the open version is read has one life, which that version is in; lives of the others
+    /// are told apart by looking along their chains.
+    async fn register_lives(&self, depth: Depth) -> Result<(), EngineError> {
+        let versions = match depth {
+            Depth::Whole => format!("SELECT *, true AS __is_deep FROM ({})", self.versions()),
+            Depth::Heads => format!(
+                "SELECT v.*, coalesce(d.__is_deep, false) AS __is_deep FROM ({}) v \
+                 LEFT JOIN (SELECT *, true AS __is_deep FROM deep) d ON {}",
+                self.versions(),
+                equal_keys("v", "d", self.merge.keys())
+            ),
+        };
+        self.register("read_versions", &versions).await?;
+        self.register("deep_chain", &self.deep_chain()).await?;
+        let columns = listed("", self.merge.keys()) + CHAIN_COLUMNS;
+        let chain = format!(
+            "SELECT {columns}, __present FROM deep_chain UNION ALL \
+             SELECT {columns}, NOT __del AND __cur AS __present FROM read_versions WHERE NOT __is_deep"
+        );
+        let chain = query(self.merge.session, &chain).await?.into_view();
+        self.merge.session.register_table("chain", chain)?;
         Ok(())
     }
 
@@ -83,11 +117,10 @@ impl VersionMerge<'_> {
         )
     }
 
-    /// The present life is the contiguous run of versions without a delete that the open row ends.
-    fn chain(&self) -> String {
-        let keys = &self.keys;
+    /// The rows of `versions` as far as a chain needs them.
+    fn versions(&self) -> String {
         let current: Vec<String> = self.current_columns().into_iter().map(|(column, _)| column).collect();
-        let versions = format!(
+        format!(
             "SELECT {}, x.{} AS __sk, x.{vf} AS __vf, x.{vt} AS __vt, coalesce(x.{is_current}, false) AS __was_current, \
              {open} AS __cur, coalesce(x.{deleted}, false) AS __del, {skel} AS __skel, coalesce({instant}, x.{vf}) AS __e, \
              CASE WHEN NOT {skel} THEN {th} END AS __th, CASE WHEN NOT {skel} THEN {uh} END AS __uh, {ch} AS __ch, x.{FILE_COLUMN} AS __f, x.{ROW_COLUMN} AS __r FROM versions x",
@@ -109,21 +142,27 @@ impl VersionMerge<'_> {
             },
             uh = self.untracked_hash("x"),
             ch = hash_of("x", &current),
-        );
+        )
+    }
+
+    /// The present life is the contiguous run of versions without a delete that the open row ends.
+    fn deep_chain(&self) -> String {
+        let keys = &self.keys;
         // A version begins a life where the one before does not reach it, or where a delete ended.
         let breaks = format!(
             "SELECT *, CASE WHEN __del THEN 0 WHEN (lag(__vt) OVER (PARTITION BY {keys}, __del ORDER BY __vf) IS DISTINCT FROM __vf) \
              OR max(CASE WHEN __del AND __vt > __vf THEN __vt END) OVER (PARTITION BY {keys} ORDER BY __vf, __vt \
-             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) = __vf THEN 1 ELSE 0 END AS __starts FROM ({versions})"
+             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) = __vf THEN 1 ELSE 0 END AS __starts \
+             FROM read_versions WHERE __is_deep"
         );
         let lives = format!(
             "SELECT *, sum(__starts) OVER (PARTITION BY {keys}, __del ORDER BY __vf \
              ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS __nth FROM ({breaks})"
         );
         format!(
-            "SELECT *, NOT __del AND __nth = max(__nth) OVER (PARTITION BY {keys}, __del) \
-             AND max(CASE WHEN __cur THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) = 1 AS __present \
-             FROM ({lives})"
+            "SELECT *, NOT __del AND __nth = {} AND {} = 1 AS __present FROM ({lives})",
+            greatest_in(&format!("{keys}, __del"), "__nth"),
+            greatest_in(keys, "CASE WHEN __cur THEN 1 ELSE 0 END")
         )
     }
 }

@@ -52,10 +52,10 @@ pub(super) async fn merge(
     merge.refuse_bad_rows().await?;
     merge.register_changes().await?;
     merge.guard().await?;
-    merge.register_remembered().await?;
+    let remembered = merge.register_remembered().await?;
     merge.register_chain().await?;
     merge.move_filled().await?;
-    merge.register_confirmed().await?;
+    merge.register_confirmed(remembered).await?;
     merge.register_settled().await?;
     merge.register("lives", &merge.lives()).await?;
     merge.register("members", &merge.members()).await?;
@@ -100,8 +100,8 @@ impl VersionMerge<'_> {
     }
 
     async fn keep(&self, table: &str, sql: &str, numbering: Numbering) -> Result<u64, EngineError> {
-        let stream = query(self.merge.session, sql).await?.execute_stream().await?;
-        let spool = Spool::fill(stream, numbering).await?;
+        let rows = query(self.merge.session, sql).await?;
+        let spool = Spool::fill(rows, numbering).await?;
         spool.register(self.merge.session, table).await?;
         let rows = spool.rows();
         self.merge.keep(spool);

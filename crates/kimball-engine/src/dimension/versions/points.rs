@@ -1,7 +1,7 @@
 //! From changes and versions to points in time, and from points to what becomes of each row.
 
 use super::VersionMerge;
-use crate::columns::{ACTION, BEYOND, OPEN_END, action, equal_keys, listed};
+use crate::columns::{ACTION, BEYOND, OPEN_END, action, equal_keys, least_in, listed};
 use crate::stage::Arrival;
 
 impl VersionMerge<'_> {
@@ -21,10 +21,11 @@ impl VersionMerge<'_> {
         // What is known of a life when it begins: its first change, and the deletes before it.
         let begun = format!(
             "SELECT *, first_value(__e) OVER first AS __e0, first_value(__t) OVER first AS __t0, \
-             min(CASE WHEN __op = 1 THEN __life END) OVER (PARTITION BY {keys}) AS __first_life, \
+             {first_life} AS __first_life, \
              max(CASE WHEN __op = 0 THEN __t END) OVER (PARTITION BY {keys} ORDER BY __life \
              RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS __deleted_at FROM lives \
-             WINDOW first AS (PARTITION BY {keys}, __life, __op ORDER BY __v, __e)"
+             WINDOW first AS (PARTITION BY {keys}, __life, __op ORDER BY __v, __e)",
+            first_life = least_in(keys, "CASE WHEN __op = 1 THEN __life END")
         );
         let floor = format!(
             "CASE WHEN c.__life = 0 AND coalesce(m.__open, false) THEN {} \

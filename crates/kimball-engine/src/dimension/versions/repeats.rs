@@ -21,7 +21,8 @@ const LIVES: i64 = 1 << 32;
 
 impl VersionMerge<'_> {
     /// `remembered`: the repeats of this dimension: `__key`, the hash of the natural key, `__at` and `__lived`.
-    pub(super) async fn register_remembered(&self) -> Result<(), EngineError> {
+    /// Returns how many there are.
+    pub(super) async fn register_remembered(&self) -> Result<u64, EngineError> {
         let columns =
             format!("key_hash AS __key, arrow_cast(effective_at, {INSTANT}) AS __at, life AS __lived");
         let remembered = match self.merge.repeats.filter(|_| self.remembers()) {
@@ -38,16 +39,17 @@ impl VersionMerge<'_> {
                 "SELECT CAST(0 AS BIGINT) AS __key, arrow_cast(NULL, {INSTANT}) AS __at, CAST(0 AS BIGINT) AS __lived WHERE false"
             ),
         };
-        self.register("remembered", &remembered).await?;
-        Ok(())
+        self.register("remembered", &remembered).await
     }
 
     /// `confirmed`: remembered repeats that lie inside a version of the present life in which they were said, with
     /// that version's content.
-    pub(super) async fn register_confirmed(&self) -> Result<(), EngineError> {
+    pub(super) async fn register_confirmed(&self, remembered: u64) -> Result<(), EngineError> {
+        // Mostly there is none, and no reason to look along the chains.
+        let is_needed = remembered > 0;
         let chain = format!(
             "SELECT *, member_key({SEED}, {keys}) AS __key, \
-             {first} + sum(CASE WHEN __del THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) AS __lived FROM chain",
+             {first} + sum(CASE WHEN __del THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) AS __lived FROM chain WHERE {is_needed}",
             keys = self.keys,
             first = self.first_life()
         );

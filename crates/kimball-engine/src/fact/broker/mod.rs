@@ -25,7 +25,7 @@ pub(crate) use self::sentinels::{SentinelCounts, Sentinels};
 use crate::EngineError;
 use crate::columns::{ROW_ID, listed, quoted};
 use crate::session::query;
-use crate::stage::{Numbering, Relation, Spool, Transformation};
+use crate::stage::{Numbering, Relation, Spool, SpoolRoom, Transformation};
 
 /// The tables that a fact looks into, each pinned to one version.
 pub(crate) type Dimensions = BTreeMap<TableName, LakeTable>;
@@ -133,13 +133,14 @@ impl Broker<'_> {
             listed("", &columns),
             listed("", keys)
         );
-        let stream = query(self.session, &sql).await?.execute_stream().await?;
-        Spool::fill(stream, Numbering::Plain).await
+        let rows = query(self.session, &sql).await?;
+        Spool::fill(rows, Numbering::Plain).await
     }
 }
 
 /// Keeps rows and counts their sentinels, in the pass that brings them.
 async fn spool_counted(frame: DataFrame, counts: &Arc<SentinelCounts>) -> Result<Spool, EngineError> {
+    let room = SpoolRoom::of_frame(&frame);
     let stream = frame.execute_stream().await?;
     let schema = stream.schema();
     let counts = Arc::clone(counts);
@@ -148,5 +149,5 @@ async fn spool_counted(frame: DataFrame, counts: &Arc<SentinelCounts>) -> Result
             counts.note(batch);
         }
     });
-    Spool::fill(Box::pin(RecordBatchStreamAdapter::new(schema, stream)), Numbering::Plain).await
+    Spool::fill_from(room, Box::pin(RecordBatchStreamAdapter::new(schema, stream)), Numbering::Plain).await
 }
