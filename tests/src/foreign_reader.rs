@@ -106,6 +106,17 @@ pub async fn read_table(warehouse: &Path, name: &str) -> Result<Option<Rows>> {
     collect(frame).await.map(Some)
 }
 
+/// Every row of one version of `schema.table`.
+///
+/// # Errors
+/// When the table cannot be read at that version.
+pub async fn read_table_at(warehouse: &Path, name: &str, version: u64) -> Result<Rows> {
+    let url = SourceTable::at(warehouse, name)?.url().clone();
+    let table = deltalake::open_table_with_version(url, version).await?;
+    let context = SessionContext::new();
+    collect(context.read_table(table.table_provider().await?)?).await
+}
+
 /// The change feed of `schema.table` from version `start` on, with `_change_type` and `_commit_version`.
 ///
 /// # Errors

@@ -9,12 +9,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use kimball_tests::demo::{self, DemoOptions};
 use kimball_tests::error::TestkitError;
-use kimball_tests::prove::crashes::Crashes;
-use kimball_tests::prove::{Proof, Refuted, broker, control, crashes, histories, stars};
+use kimball_tests::prove::stories::{self, Crashes, Faults, Kills};
+use kimball_tests::prove::{Proof, Refuted, broker, control, histories, races, simulation, stars};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
 const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       \
-    kimball-testkit prove [histories|stars|broker|crashes|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
+    kimball-testkit prove [histories|stars|broker|crashes|faults|kills|races|simulation|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         },
         Some((verb, arguments)) if verb == "demo" => demo(arguments),
         Some((verb, arguments)) if verb == "prove" => prove(arguments),
-        Some((verb, arguments)) if verb == "dying" => dying(arguments),
+        Some((verb, arguments)) if verb == "disturbed" => disturbed(arguments),
         Some((verb, [folder, target])) if verb == "batches" => batches(Path::new(folder), target),
         Some((verb, [what, folder])) if verb == "source" => source(what, Path::new(folder)),
         _ => usage(),
@@ -74,9 +74,9 @@ fn demo(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// The process that a proof of crashes starts, and ends at some call to the storage.
-fn dying(arguments: &[String]) -> ExitCode {
-    match crashes::be_dying(arguments) {
+/// The process of a story that is disturbed.
+fn disturbed(arguments: &[String]) -> ExitCode {
+    match stories::be_disturbed(arguments) {
         Ok(told) => {
             println!("{told}");
             ExitCode::SUCCESS
@@ -112,7 +112,8 @@ fn source(what: &str, folder: &Path) -> ExitCode {
 /// `prove [histories|stars|broker] [CASES [SEED]]`: all of them without a word; 100,000 histories, 20,000 stars, 5,000
 /// members looked up and a seed from the clock by default.
 fn prove(arguments: &[String]) -> ExitCode {
-    const PROOFS: [&str; 5] = ["histories", "stars", "broker", "crashes", "control"];
+    const PROOFS: [&str; 9] =
+        ["histories", "stars", "broker", "crashes", "faults", "kills", "races", "simulation", "control"];
     let (asked, numbers) = match arguments.split_first() {
         Some((word, rest)) if PROOFS.contains(&word.as_str()) => (Some(word.as_str()), rest),
         _ => (None, arguments),
@@ -142,13 +143,68 @@ fn prove(arguments: &[String]) -> ExitCode {
     }
     if is_asked("crashes") && holds {
         println!("runs that die at any call to the storage against an undisturbed twin");
-        holds &= crash();
+        holds &= disturbed_stories(&Crashes { every: 1 }, "crashes");
+    }
+    if is_asked("faults") && holds {
+        println!("runs whose calls to the storage fail by chance against an undisturbed twin");
+        let faults = Faults { rounds: cases.unwrap_or(10), seed: proof(0).seed, ..Faults::default() };
+        holds &= disturbed_stories(&faults, "disturbed runs");
+        println!("{} calls failed; seed {}", faults.failed.into_inner(), faults.seed);
+    }
+    if is_asked("kills") && holds {
+        println!("runs of the command that are killed against an undisturbed twin");
+        let kills = Kills::new(command(), cases.unwrap_or(8), proof(0).seed);
+        holds &= disturbed_stories(&kills, "kills");
+    }
+    if is_asked("races") && holds {
+        println!("processes that race for one warehouse, and for one table");
+        holds &= raced(usize::try_from(cases.unwrap_or(25)).unwrap_or(usize::MAX));
+    }
+    if is_asked("simulation") && holds {
+        let seed = proof(0).seed;
+        println!("schedules over a store in memory, from seed {seed} on");
+        holds &= simulated(seed..seed.saturating_add(cases.unwrap_or(1_000)));
     }
     if is_asked("control") && holds {
         println!("the control table while it grows");
         holds &= control_load(cases.unwrap_or(10_000));
     }
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The command `kimball`, which is built beside the test kit.
+fn command() -> PathBuf {
+    let beside = format!("kimball{}", std::env::consts::EXE_SUFFIX);
+    std::env::current_exe().unwrap_or_default().with_file_name(beside)
+}
+
+fn raced(rounds: usize) -> bool {
+    match races::prove(&command(), rounds) {
+        Ok(raced) => {
+            println!("{} processes, {} of them found their table busy, nothing lost", raced.processes, raced.busy);
+            true
+        }
+        Err(error) => {
+            println!("✗ {error}");
+            false
+        }
+    }
+}
+
+fn simulated(seeds: std::ops::Range<u64>) -> bool {
+    match simulation::prove(seeds) {
+        Ok(simulated) => {
+            println!(
+                "{} runs, {} of them incomplete, {} failed calls, {} versions audited: nothing lost or doubled",
+                simulated.runs, simulated.incomplete, simulated.failed_calls, simulated.audited
+            );
+            true
+        }
+        Err(error) => {
+            println!("✗ {error}");
+            false
+        }
+    }
 }
 
 /// Fills a control table.
@@ -173,15 +229,15 @@ fn batches(warehouse: &Path, target: &str) -> ExitCode {
     }
 }
 
-/// Crashes every run of every story at every call.
-fn crash() -> bool {
-    let stories = find_scenarios(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("crashes")]);
-    let proof = stories.and_then(|stories| {
+/// Disturbs every run of every story.
+fn disturbed_stories(disturbance: &impl stories::Disturbance, what: &str) -> bool {
+    let found = find_scenarios(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("stories")]);
+    let proof = found.and_then(|found| {
         let program = std::env::current_exe().map_err(TestkitError::io("the test kit"))?;
-        crashes::prove(&Crashes { stories, program, every: 1 }, |told| println!("{told}"))
+        stories::prove(&found, &program, disturbance, |told| println!("{told}"))
     });
     match &proof {
-        Ok(points) => println!("{points} crashes, no difference"),
+        Ok(points) => println!("{points} {what}, no difference"),
         Err(error) => println!("✗ {error}"),
     }
     proof.is_ok()

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use kimball::{EventKind, FailurePolicy, PipelineExecutor, PipelineResult, Refresh};
+use kimball::{EventKind, FailurePolicy, PipelineExecutor, PipelineResult, Refresh, RetryPolicy};
 
 use crate::error::{Result, TestkitError};
 
@@ -24,6 +25,8 @@ pub struct RunRequest {
     pub workers: usize,
     /// Whether sources are read again from the start.
     pub refresh: Refresh,
+    /// How often a pipeline is tried again, at once.
+    pub retries: u32,
 }
 
 /// What becomes of a run when a pipeline fails.
@@ -95,6 +98,7 @@ pub fn run_project(request: &RunRequest) -> Result<RunOutcome> {
         .run_time(request.run_time)
         .max_workers(request.workers)
         .refresh(request.refresh)
+        .retry(RetryPolicy::new(request.retries, Duration::ZERO))
         .on_failure(match request.on_failure {
             OnFailure::Stop => FailurePolicy::StopOnFailure,
             OnFailure::KeepGoing => FailurePolicy::KeepGoing,

@@ -1,6 +1,7 @@
 //! Ctrl-C and the signal that service managers send.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use kimball::CancelToken;
@@ -8,6 +9,14 @@ use tokio::runtime::Builder;
 
 use crate::exit::Exit;
 use crate::stderr;
+
+/// Whether a signal has come.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process was told to stop.
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
 
 /// From now on the first signal cancels `token` and the second one ends the process at once, which loses
 /// nothing: the next run settles what this one left.
@@ -23,8 +32,9 @@ fn listen(token: &CancelToken) {
         runtime.block_on(async {
             let mut signals = Signals::new()?;
             signals.next().await?;
+            INTERRUPTED.store(true, Ordering::Relaxed);
             token.cancel();
-            stderr::line("interrupted: what is loading finishes, nothing new starts; again to leave at once");
+            stderr::line("interrupted: what is loading stops before its commit or ends it, nothing new starts; again to leave at once");
             signals.next().await
         })
     });

@@ -70,8 +70,15 @@ fn usage(error: &clap::Error) -> Exit {
     if error.use_stderr() { Exit::Error } else { Exit::Success }
 }
 
+/// The name of the threads that a run works on.
+const RUNTIME_THREAD: &str = "kimball-runtime";
+
 /// Tells of a defect in a line, without a backtrace.
 fn report_defect(defect: &PanicHookInfo<'_>) {
+    if interrupt::is_interrupted() && std::thread::current().name() == Some(RUNTIME_THREAD) {
+        // The library below complains on its own threads when what it works for is given up.
+        return;
+    }
     let said = defect.payload_as_str().unwrap_or("no reason was given");
     let place = defect.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
     stderr::error(format_args!("internal error: {said}{place}; please report this"));

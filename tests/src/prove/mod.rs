@@ -3,9 +3,12 @@
 
 pub mod broker;
 pub mod control;
-pub mod crashes;
+mod dice;
 pub mod histories;
+pub mod races;
+pub mod simulation;
 pub mod stars;
+pub mod stories;
 
 use std::path::{Path, PathBuf};
 
@@ -56,6 +59,7 @@ fn run(configs: Vec<PathBuf>, root: &Path, run_time: DateTime<Utc>) -> Result<()
         on_failure: OnFailure::KeepGoing,
         workers: 2,
         refresh: kimball::Refresh::Incremental,
+        retries: 0,
     };
     let failed = match run_project(&request)? {
         RunOutcome::Refused(message) => Some(message),

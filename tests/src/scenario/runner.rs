@@ -218,6 +218,7 @@ pub(crate) fn run_request(args: &RunArgs, workspace: &mut Workspace) -> Result<R
             (true, false) => Refresh::Reconcile,
             (true, true) => Refresh::Rebuild,
         },
+        retries: 0,
     })
 }
 

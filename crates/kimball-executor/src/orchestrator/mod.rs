@@ -11,6 +11,7 @@ mod watermarks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use kimball_config::{Pipeline, TableName, Target};
@@ -19,6 +20,7 @@ use kimball_engine::{Batch, EngineRuntime, Refresh};
 use kimball_lake::{LakeTable, TableId, Warehouse};
 use kimball_retry::RetryBudget;
 use tokio::sync::{Mutex, OnceCell};
+use tokio::time::timeout;
 
 use self::pins::Pins;
 use crate::cancel::CancelToken;
@@ -64,6 +66,9 @@ pub(crate) struct Stops {
     /// Everything was tried often enough.
     pub(crate) budget: RetryBudget,
 }
+
+/// How long work goes on that is to be given up.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// A pipeline with everything that its batch reads, at one version each.
 struct Prepared {
@@ -190,15 +195,21 @@ impl RunContext {
         }
     }
 
-    /// Work that changes no table, given up as soon as the run is told to stop.
+    /// Work that changes no table, given up when the run is told to stop. What is about to end is let end: the library
+    /// below reads logs on threads of its own, which must not outlive the runtime.
     async fn unless_cancelled<T, E: Into<PipelineError>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, PipelineError> {
-        tokio::select! {
+        let mut work = std::pin::pin!(work);
+        let ended = tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Err(PipelineError::Cancelled),
-            ended = work => ended.map_err(Into::into),
+            ended = &mut work => Some(ended),
+            () = self.cancel.cancelled() => timeout(GRACE, work).await.ok(),
+        };
+        match ended {
+            Some(ended) => ended.map_err(Into::into),
+            None => Err(PipelineError::Cancelled),
         }
     }
 

@@ -120,6 +120,7 @@ impl Checked<'_> {
             on_failure: OnFailure::KeepGoing,
             workers: 2,
             refresh: kimball::Refresh::Incremental,
+            retries: 0,
         };
         Ok(match run_project(&request)? {
             RunOutcome::Refused(message) => Some(message),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::dice::Dice;
+use crate::prove::dice::Dice;
 use super::source::alias;
 
 /// A query, and what is needed to load it as a fact.

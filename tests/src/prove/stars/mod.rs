@@ -4,7 +4,6 @@
 //! The sources of a round hold several worlds, and most queries keep to one: each of them is a case in every world.
 //! A case that fails is cut down and written as a scenario file.
 
-mod dice;
 mod grammar;
 mod report;
 mod round;
@@ -14,7 +13,7 @@ use std::collections::BTreeMap;
 
 use tokio::runtime::Runtime;
 
-use self::dice::Dice;
+use crate::prove::dice::Dice;
 use self::grammar::Query;
 use self::round::Round;
 use self::source::History;

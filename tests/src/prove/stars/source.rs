@@ -6,7 +6,7 @@ use std::path::Path;
 
 use datafusion::arrow::array::RecordBatch;
 
-use super::dice::Dice;
+use crate::prove::dice::Dice;
 use crate::columns::{batch_from_text, parse_schema};
 use crate::error::Result;
 use crate::source_table::{ChangeFeed, SourceTable, TableLayout};

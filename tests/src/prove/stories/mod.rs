@@ -1,24 +1,33 @@
-//! Runs that die at a call that changes the storage, at every one of them: after one more run all tables hold what
-//! those of an undisturbed twin hold, and the control table is honest (semantics 9).
+//! Stories, told again under adverse conditions: scenario files, every run of which is disturbed in some way and then
+//! made once more. All tables hold then what those of an undisturbed twin hold, and the control table is honest
+//! (semantics 9).
 
-mod dying_store;
+mod crashes;
+mod disturbed_store;
+mod faults;
+mod kills;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use kimball::Refresh;
 use tokio::runtime::Runtime;
 
-use self::dying_store::Calls;
 use crate::error::{Result, TestkitError};
 use crate::logical::{dishonesty, logical_rows};
-use crate::project_run::{RunOutcome, RunRequest, run_project};
+use crate::project_run::{OnFailure, RunOutcome, RunRequest, run_project};
 use crate::scenario::Scenario;
 use crate::scenario::prepare::Workspace;
 use crate::scenario::runner::run_request;
+
+pub(crate) use self::disturbed_store::{Calls, DisturbedStore};
+pub use self::crashes::Crashes;
+pub use self::disturbed_store::Fate;
+pub use self::faults::Faults;
+pub use self::kills::Kills;
 
 /// The control table of every story, and tables that say who did what when.
 const CONTROL: &str = "etl.etl_control";
@@ -28,33 +37,53 @@ const REPEATS: &str = "etl.etl_repeats";
 const TARGETS: &str = "kimball.targets.yml";
 /// Stories that run at a time.
 const WORKERS: usize = 2;
-/// What stands before the count of calls that a child prints.
+/// What stands before the count of calls, and of those that failed, that a child prints.
 const CALLS: &str = "calls=";
+const FAILED: &str = "failed=";
+/// How often a pipeline is tried again whose storage fails.
+const RETRIES: u32 = 5;
 
-/// What to crash.
-#[derive(Debug, Clone)]
-pub struct Crashes {
-    /// Stories: scenario files, every run of which is crashed.
-    pub stories: Vec<PathBuf>,
-    /// The test kit, which is the process that dies.
-    pub program: PathBuf,
-    /// Of so many calls that change something one is fatal; 1 for all.
-    pub every: usize,
+/// What is done to the runs of stories.
+pub trait Disturbance: Sync {
+    /// Disturbs copies of one run, each of which comes to what its twin came to; says how many there were.
+    ///
+    /// # Errors
+    /// [`TestkitError::Step`] with a difference between a copy and the twin.
+    fn disturb(&self, run: &StoryRun<'_>) -> Result<u64>;
 }
 
-/// How many crashes were made up for. Stories run side by side.
+/// A run of a story, before it is made, and its undisturbed twin.
+pub struct StoryRun<'a> {
+    runtime: &'a Runtime,
+    workspace: &'a Workspace,
+    /// Which step of the story it is, from 0.
+    place: usize,
+    request: RunRequest,
+    /// The test kit, as the process that is disturbed.
+    program: &'a Path,
+    /// Calls of the twin that changed something.
+    calls: u64,
+    wanted: Content,
+}
+
+/// How many disturbances were made up for. Stories run side by side.
 ///
 /// # Errors
 /// [`TestkitError::Step`] with a difference between a story and its twin.
-pub fn prove(crashes: &Crashes, tell: impl Fn(&str) + Sync) -> Result<u64> {
+pub fn prove(
+    stories: &[PathBuf],
+    program: &Path,
+    disturbance: &impl Disturbance,
+    tell: impl Fn(&str) + Sync,
+) -> Result<u64> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut points = 0;
-        while let Some(path) = crashes.stories.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(path) = stories.get(next.fetch_add(1, Ordering::Relaxed)) {
             let scenario = Scenario::load(path)?;
-            let found = crash_story(crashes, &scenario)
+            let found = tell_again(&scenario, program, disturbance)
                 .map_err(|error| TestkitError::Step(format!("{}: {error}", path.display())))?;
-            tell(&format!("{found} crashes made up for: {}", scenario.name));
+            tell(&format!("{found} times: {}", scenario.name));
             points += found;
         }
         Ok(points)
@@ -68,7 +97,7 @@ pub fn prove(crashes: &Crashes, tell: impl Fn(&str) + Sync) -> Result<u64> {
     })
 }
 
-fn crash_story(crashes: &Crashes, scenario: &Scenario) -> Result<u64> {
+fn tell_again(scenario: &Scenario, program: &Path, disturbance: &impl Disturbance) -> Result<u64> {
     let runtime = Runtime::new().map_err(TestkitError::io("tokio runtime"))?;
     let mut workspace = runtime.block_on(Workspace::create(scenario))?;
     let mut points = 0;
@@ -77,26 +106,46 @@ fn crash_story(crashes: &Crashes, scenario: &Scenario) -> Result<u64> {
         let Some(args) = &step.run else { continue };
         let request = run_request(args, &mut workspace)?;
         let twin = Copied::of(workspace.root(), &workspace.warehouse())?;
-        let calls = twin.run(crashes, &request)?;
-        let wanted = runtime.block_on(twin.content())?;
-        let first = place % crashes.every;
-        for fatal in (1..=calls).skip(first).step_by(crashes.every) {
-            let crashed = Copied::of(workspace.root(), &workspace.warehouse())?;
-            crashed.die(crashes, &request, fatal)?;
-            crashed.run(crashes, &request)?;
-            let found = runtime.block_on(crashed.content())?;
-            let when = format!("step {}, dead at call {fatal} of {calls}", place + 1);
-            if let Some(difference) = difference(&wanted, &found) {
-                return Err(TestkitError::Step(format!("{when}: {difference}")));
-            }
-            if let Some(lie) = runtime.block_on(dishonesty(&crashed.warehouse(), CONTROL))? {
-                return Err(TestkitError::Step(format!("{when}: {lie}")));
-            }
-            points += 1;
-        }
+        let told = twin.run(program, &request, Fate::Calm)?;
+        let run = StoryRun {
+            runtime: &runtime,
+            workspace: &workspace,
+            place,
+            request,
+            program,
+            calls: told.calls,
+            wanted: runtime.block_on(twin.content())?,
+        };
+        points += disturbance.disturb(&run)?;
         twin.take_the_place_of(&workspace)?;
     }
     Ok(points)
+}
+
+impl StoryRun<'_> {
+    fn copy(&self) -> Result<Copied> {
+        Copied::of(self.workspace.root(), &self.workspace.warehouse())
+    }
+
+    /// Demands that a copy came to what the twin came to.
+    fn compare(&self, copied: &Copied, how: &str) -> Result<()> {
+        let found = self.runtime.block_on(copied.content())?;
+        let wrong = |what: String| TestkitError::Step(format!("step {}, {how}: {what}", self.place + 1));
+        if let Some(difference) = difference(&self.wanted, &found) {
+            return Err(wrong(difference));
+        }
+        match self.runtime.block_on(dishonesty(&copied.warehouse(), CONTROL))? {
+            Some(lie) => Err(wrong(lie)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a run told at its end.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    calls: u64,
+    failed: u64,
 }
 
 /// Tables with their logical rows as text, by name.
@@ -144,45 +193,45 @@ impl Copied {
         self.folder.path().join("warehouse")
     }
 
-    /// Runs to the end; gives how many calls changed something.
-    fn run(&self, crashes: &Crashes, request: &RunRequest) -> Result<u64> {
-        let ended = self.command(crashes, request, "never")?.output().map_err(TestkitError::io("a run"))?;
+    /// Runs to the end.
+    fn run(&self, program: &Path, request: &RunRequest, fate: Fate) -> Result<Told> {
+        let ended = self.end_of(program, request, fate)?;
         let told = String::from_utf8_lossy(&ended.stdout);
-        let calls = told.lines().find_map(|line| line.strip_prefix(CALLS)?.parse().ok());
-        calls.filter(|_| ended.status.success()).ok_or_else(|| {
-            TestkitError::Step(format!("a run failed: {told}{}", String::from_utf8_lossy(&ended.stderr)))
-        })
-    }
-
-    fn die(&self, crashes: &Crashes, request: &RunRequest, fatal: u64) -> Result<()> {
-        let mut command = self.command(crashes, request, &fatal.to_string())?;
-        let ended = command.output().map_err(TestkitError::io("a run"))?;
-        match ended.status.code() {
-            None => Ok(()),
-            Some(code) => {
-                let told = String::from_utf8_lossy(&ended.stdout);
-                Err(TestkitError::Step(format!(
-                    "call {fatal} did not end the process, but code {code}: {told}"
-                )))
-            }
+        let number = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.parse().ok());
+        match (number(CALLS), number(FAILED)) {
+            (Some(calls), Some(failed)) if ended.status.success() => Ok(Told { calls, failed }),
+            _ => Err(TestkitError::Step(format!(
+                "a run failed: {told}{}",
+                String::from_utf8_lossy(&ended.stderr)
+            ))),
         }
     }
 
-    fn command(&self, crashes: &Crashes, request: &RunRequest, fatal: &str) -> Result<Command> {
-        let mut command = Command::new(&crashes.program);
+    /// Runs until the process has ended in whatever way.
+    fn end_of(&self, program: &Path, request: &RunRequest, fate: Fate) -> Result<Output> {
+        self.command(program, request, fate).output().map_err(TestkitError::io("a run"))
+    }
+
+    fn command(&self, program: &Path, request: &RunRequest, fate: Fate) -> Command {
+        let mut command = Command::new(program);
         let refresh = match request.refresh {
             Refresh::Incremental => "incremental",
             Refresh::Reconcile => "reconcile",
             Refresh::Rebuild => "rebuild",
         };
-        command.args(["dying", fatal]).arg(self.folder.path());
+        let fate = match fate {
+            Fate::Calm => "calm".to_owned(),
+            Fate::DiesAt(call) => format!("dies:{call}"),
+            Fate::Fails { seed } => format!("fails:{seed}"),
+        };
+        command.args(["disturbed", &fate]).arg(self.folder.path());
         command.args([&request.run_time.to_rfc3339(), refresh]);
         for config in &request.configs {
             // Files of the story's folder, or the folder of them all.
             let name = config.file_name().filter(|_| config.is_file());
             command.arg(name.map_or_else(|| Path::new("").to_path_buf(), PathBuf::from));
         }
-        Ok(command)
+        command
     }
 
     async fn content(&self) -> Result<Content> {
@@ -240,24 +289,29 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The process that dies: `FATAL|never FOLDER RUN_TIME REFRESH CONFIG...`. Prints how many calls it made when it ends.
+/// The process that is disturbed: `FATE FOLDER RUN_TIME REFRESH CONFIG...`, where FATE is `calm`, `dies:CALL` or
+/// `fails:SEED`. Prints at its end how many calls it made that change something, and how many failed.
 ///
 /// # Errors
 /// [`TestkitError::Step`] for arguments that it does not know and for a pipeline that does not succeed.
-pub fn be_dying(arguments: &[String]) -> Result<String> {
+pub fn be_disturbed(arguments: &[String]) -> Result<String> {
     let unknown =
-        || TestkitError::Step("usage: dying FATAL|never FOLDER RUN_TIME REFRESH CONFIG...".to_owned());
-    let [fatal, folder, run_time, refresh, configs @ ..] = arguments else { return Err(unknown()) };
+        || TestkitError::Step("usage: disturbed FATE FOLDER RUN_TIME REFRESH CONFIG...".to_owned());
+    let [fate, folder, run_time, refresh, configs @ ..] = arguments else { return Err(unknown()) };
+    let number = |text: &str| text.parse::<u64>().map_err(|_| unknown());
+    let fate = match fate.split_once(':') {
+        None if fate == "calm" => Fate::Calm,
+        Some(("dies", call)) => Fate::DiesAt(number(call)?),
+        Some(("fails", seed)) => Fate::Fails { seed: number(seed)? },
+        _ => return Err(unknown()),
+    };
     let folder = Path::new(folder);
-    let calls = Calls::watched(match fatal.as_str() {
-        "never" => None,
-        fatal => Some(fatal.parse().map_err(|_| unknown())?),
-    });
+    let calls = Calls::of_local_tables(fate);
     let request = RunRequest {
         configs: configs.iter().map(|name| folder.join("configs").join(name)).collect(),
         targets: folder.join(TARGETS),
         run_time: run_time.parse::<DateTime<Utc>>().map_err(|_| unknown())?,
-        on_failure: crate::project_run::OnFailure::Stop,
+        on_failure: OnFailure::Stop,
         // One after the other: the calls come in the same order every time.
         workers: 1,
         refresh: match refresh.as_str() {
@@ -266,6 +320,7 @@ pub fn be_dying(arguments: &[String]) -> Result<String> {
             "rebuild" => Refresh::Rebuild,
             _ => return Err(unknown()),
         },
+        retries: if matches!(fate, Fate::Fails { .. }) { RETRIES } else { 0 },
     };
     let failed = match run_project(&request)? {
         RunOutcome::Refused(message) => Some(message),
@@ -273,5 +328,8 @@ pub fn be_dying(arguments: &[String]) -> Result<String> {
             (result.status != "SUCCESS").then(|| format!("{}: {:?}", result.table_name, result.message))
         }),
     };
-    failed.map_or_else(|| Ok(format!("{CALLS}{}", calls.made())), |message| Err(TestkitError::Step(message)))
+    match failed {
+        None => Ok(format!("{CALLS}{}\n{FAILED}{}", calls.made(), calls.failed())),
+        Some(message) => Err(TestkitError::Step(message)),
+    }
 }

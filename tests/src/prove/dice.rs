@@ -2,10 +2,10 @@
 
 /// A generator of numbers (splitmix64).
 #[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -18,29 +18,29 @@ impl Dice {
     }
 
     /// A number below `end`; 0 when there is none.
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end.max(1)).unwrap_or(1);
         usize::try_from(self.next() % end).unwrap_or_default()
     }
 
     /// A number from `from` up to, but not including, `to`.
-    pub(super) fn between(&mut self, from: i64, to: i64) -> i64 {
+    pub(crate) fn between(&mut self, from: i64, to: i64) -> i64 {
         let width = usize::try_from(to - from).unwrap_or(1);
         from + i64::try_from(self.below(width)).unwrap_or_default()
     }
 
     /// True `percent` times of a hundred.
-    pub(super) fn chance(&mut self, percent: usize) -> bool {
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
     /// One of several.
-    pub(super) fn one<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn one<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         of.get(self.below(of.len()))
     }
 
     /// One of several texts.
-    pub(super) fn word(&mut self, of: &[&str]) -> String {
+    pub(crate) fn word(&mut self, of: &[&str]) -> String {
         self.one(of).copied().unwrap_or_default().to_owned()
     }
 }
