@@ -10,11 +10,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use kimball_tests::demo::{self, DemoOptions};
 use kimball_tests::error::TestkitError;
 use kimball_tests::prove::stories::{self, Crashes, Faults, Kills};
-use kimball_tests::prove::{Proof, Refuted, broker, control, histories, races, simulation, stars};
+use kimball_tests::prove::{Proof, Refuted, broker, configs, control, histories, races, simulation, stars};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
 const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       \
-    kimball-testkit prove [histories|stars|broker|crashes|faults|kills|races|simulation|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
+    kimball-testkit prove [histories|stars|broker|configs|crashes|faults|kills|races|simulation|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -112,8 +112,18 @@ fn source(what: &str, folder: &Path) -> ExitCode {
 /// `prove [histories|stars|broker] [CASES [SEED]]`: all of them without a word; 100,000 histories, 20,000 stars, 5,000
 /// members looked up and a seed from the clock by default.
 fn prove(arguments: &[String]) -> ExitCode {
-    const PROOFS: [&str; 9] =
-        ["histories", "stars", "broker", "crashes", "faults", "kills", "races", "simulation", "control"];
+    const PROOFS: [&str; 10] = [
+        "histories",
+        "stars",
+        "broker",
+        "configs",
+        "crashes",
+        "faults",
+        "kills",
+        "races",
+        "simulation",
+        "control",
+    ];
     let (asked, numbers) = match arguments.split_first() {
         Some((word, rest)) if PROOFS.contains(&word.as_str()) => (Some(word.as_str()), rest),
         _ => (None, arguments),
@@ -140,6 +150,10 @@ fn prove(arguments: &[String]) -> ExitCode {
     if is_asked("broker") && holds {
         println!("the key broker against nested loops");
         holds &= told(broker::prove(&proof(5_000), tell));
+    }
+    if is_asked("configs") && holds {
+        println!("configurations that nobody would write");
+        holds &= told(configs::prove(&proof(1_000_000), tell));
     }
     if is_asked("crashes") && holds {
         println!("runs that die at any call to the storage against an undisturbed twin");
@@ -181,7 +195,10 @@ fn command() -> PathBuf {
 fn raced(rounds: usize) -> bool {
     match races::prove(&command(), rounds) {
         Ok(raced) => {
-            println!("{} processes, {} of them found their table busy, nothing lost", raced.processes, raced.busy);
+            println!(
+                "{} processes, {} of them found their table busy, nothing lost",
+                raced.processes, raced.busy
+            );
             true
         }
         Err(error) => {

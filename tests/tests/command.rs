@@ -115,6 +115,11 @@ impl Running {
         self.signal("-STOP");
     }
 
+    /// SIGINT, as Ctrl-C sends it.
+    pub fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
     /// SIGCONT.
     pub fn go_on(&self) {
         self.signal("-CONT");

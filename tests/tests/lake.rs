@@ -11,6 +11,7 @@ use kimball_lake::{
 };
 use tempfile::TempDir;
 
+mod faults;
 mod feeds;
 mod partitions;
 

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "measurements and notices for whoever reads the output")]
 
+mod bad_worlds;
 mod command;
 mod companions;
 mod crash;
 mod crashes;
 mod effects;
+mod fire;
 mod guide;
 mod histories;
 mod interop;
@@ -17,5 +19,6 @@ mod project;
 mod scenarios;
 mod shop;
 mod stars;
+mod stops;
 mod time_zone;
 mod workers;

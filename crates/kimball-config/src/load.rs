@@ -136,6 +136,7 @@ fn assemble(loaded: Vec<Loaded>, target: ChosenTarget) -> Option<Project> {
         warehouse: target.warehouse,
         etl_schema: target.etl_schema.unwrap_or(first_schema),
         storage_options: target.storage_options,
+        control_history_days: target.control_history_days,
         base_dir: target.base_dir,
     };
     Some(Project { pipelines, target })

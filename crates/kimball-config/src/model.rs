@@ -40,6 +40,8 @@ pub struct Target {
     pub etl_schema: String,
     /// Options for the object store, credentials by reference only.
     pub storage_options: BTreeMap<String, String>,
+    /// How many days rows of `etl_control` are kept; `None` keeps them for ever.
+    pub control_history_days: Option<u32>,
     /// The folder that relative paths of file sources start from.
     pub base_dir: PathBuf,
 }

@@ -34,6 +34,7 @@ pub(crate) struct ChosenTarget {
     /// `etl_schema`, if the flag, the file or the environment gives one.
     pub(crate) etl_schema: Option<String>,
     pub(crate) storage_options: BTreeMap<String, String>,
+    pub(crate) control_history_days: Option<u32>,
     pub(crate) base_dir: PathBuf,
     /// What templates see as `target.*`.
     pub(crate) template_values: BTreeMap<String, TemplateValue>,
@@ -44,6 +45,7 @@ pub(crate) struct ChosenTarget {
 struct FileTarget {
     settings: BTreeMap<String, String>,
     storage_options: BTreeMap<String, String>,
+    control_history_days: Option<u32>,
 }
 
 /// The targets file of a request: the named one, or the default one if it is there.
@@ -105,8 +107,15 @@ pub(crate) fn choose_target(
         .iter()
         .map(|(key, value)| (key.clone(), TemplateValue::from(value.as_str())))
         .collect();
-    let storage_options = target.storage_options;
-    let chosen = ChosenTarget { name, warehouse, etl_schema, storage_options, base_dir, template_values };
+    let chosen = ChosenTarget {
+        name,
+        warehouse,
+        etl_schema,
+        storage_options: target.storage_options,
+        control_history_days: target.control_history_days,
+        base_dir,
+        template_values,
+    };
     (Some(chosen), problems)
 }
 
@@ -213,7 +222,7 @@ fn read_all(reader: &MapReader<'_>) -> Option<BTreeMap<String, FileTarget>> {
 
 fn read_target(target: &MapReader<'_>) -> FileTarget {
     let mut settings = BTreeMap::new();
-    for key in TARGET.keys.iter().filter(|key| **key != "storage_options") {
+    for key in TARGET.keys.iter().filter(|key| !["storage_options", "control_history_days"].contains(key)) {
         let Some(text) = target.text(key) else { continue };
         let is_name = key.ends_with("_schema") || *key == "catalog";
         if is_name && !is_identifier(&text.value) {
@@ -225,7 +234,9 @@ fn read_target(target: &MapReader<'_>) -> FileTarget {
     let options = target.texts("storage_options").unwrap_or_default();
     options.iter().for_each(|(name, value)| refuse_secret(target, name, value));
     let storage_options = options.into_iter().map(|(name, value)| (name, value.value)).collect();
-    FileTarget { settings, storage_options }
+    let days = target.integer("control_history_days", 1);
+    let control_history_days = days.and_then(|days| u32::try_from(days.value).ok());
+    FileTarget { settings, storage_options, control_history_days }
 }
 
 /// Secrets are references, never values.

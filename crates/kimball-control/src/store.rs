@@ -15,9 +15,6 @@ use crate::{BatchState, BatchStatus, ControlError, ControlRow, Transition};
 const PARTITIONS: &[&str] = &["target_table", "source_table"];
 /// How long people can look back with `TIMESTAMP AS OF`.
 const LOG_KEPT: &str = "interval 30 days";
-/// How long checkpoints tell of files that are gone. A batch leaves two, so that checkpoints would soon hold little
-/// else; nothing here goes by them.
-const TOMBSTONES_KEPT: &str = "interval 1 hours";
 /// Characters of an error message that are kept.
 const MESSAGE_CHARS: usize = 4_000;
 
@@ -257,10 +254,7 @@ pub(crate) async fn create_if_absent(
     }
     let new = NewTable {
         partition_by: partitions.iter().map(|&column| column.to_owned()).collect(),
-        properties: BTreeMap::from([
-            ("delta.logRetentionDuration".to_owned(), log_kept.to_owned()),
-            ("delta.deletedFileRetentionDuration".to_owned(), TOMBSTONES_KEPT.to_owned()),
-        ]),
+        properties: BTreeMap::from([("delta.logRetentionDuration".to_owned(), log_kept.to_owned())]),
         ..NewTable::default()
     };
     match warehouse.create(table, schema, &new).await {

@@ -115,11 +115,7 @@ impl Batch<'_> {
         members.rows.register(&session, "staged").await?;
         let mut collector = Collector::new(target.table, &layout.schema, &layout.evolution.foreign)?;
         let staged = Staged {
-            rows: Spool::fill(
-                session.table("staged").await?.limit(0, Some(0))?,
-                Numbering::Numbered,
-            )
-            .await?,
+            rows: Spool::fill(session.table("staged").await?.limit(0, Some(0))?, Numbering::Numbered).await?,
             unread: None,
             arrival: Arrival::Changes,
             closes_missing: false,

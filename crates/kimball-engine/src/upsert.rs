@@ -8,8 +8,8 @@ use kimball_lake::{FILE_COLUMN, ROW_COLUMN, RowRemovals};
 
 use crate::EngineError;
 use crate::columns::{
-    ACTION, IS_DELETED, LAST_OP, OP, REBORN, ROW_ID, VERSION, action, equal_keys, greatest_in, listed, qualified,
-    quoted,
+    ACTION, IS_DELETED, LAST_OP, OP, REBORN, ROW_ID, VERSION, action, equal_keys, greatest_in, listed,
+    qualified, quoted,
 };
 use crate::merge::{Collector, addresses};
 use crate::quality;

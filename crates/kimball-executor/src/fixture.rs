@@ -97,6 +97,7 @@ pub(crate) fn project(pipelines: Vec<Pipeline>) -> Project {
         warehouse: "warehouse".to_owned(),
         etl_schema: "gold".to_owned(),
         storage_options: Default::default(),
+        control_history_days: None,
         base_dir: PathBuf::new(),
     };
     Project { pipelines, target }

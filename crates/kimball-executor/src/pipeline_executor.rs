@@ -95,7 +95,8 @@ impl PipelineExecutor {
         &self.inner.warnings
     }
 
-    /// The token that stops runs of this executor: what is loading finishes, nothing new starts.
+    /// The token that stops runs of this executor: what is loading stops before its commit or ends it, nothing new
+    /// starts.
     pub fn cancel_token(&self) -> CancelToken {
         self.inner.cancel.clone()
     }

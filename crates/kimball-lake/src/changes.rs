@@ -11,16 +11,21 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::Result as QueryResult;
 use datafusion::logical_expr::{Expr, TableType};
+use datafusion::object_store::{Error, ObjectStoreExt};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use deltalake::DeltaTableError;
 use deltalake::kernel::{Action, Add, AddCDCFile, DeletionVectorDescriptor, Remove};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use roaring::RoaringTreemap;
 
 use crate::feed::{CHANGE_TYPE, COMMIT_TIMESTAMP, COMMIT_VERSION};
 use crate::partition::PartitionColumns;
 use crate::scan::{Fetch, Origin, ScanColumns, TableStore, only, scanned, stored_at, without};
 use crate::{LakeError, LakeTable};
+
+/// Files that are looked for at a time.
+const LOOKS: usize = 16;
 
 const INSERT: &str = "insert";
 const DELETE: &str = "delete";
@@ -136,6 +141,7 @@ struct Files {
 impl ChangedRows {
     /// Reads what the log tells of the rows of `changes`; the rows themselves are read by queries.
     pub(crate) async fn read(table: &LakeTable, changes: Vec<Change>) -> Result<Self, LakeError> {
+        require_files(table, &changes).await?;
         let partitions = PartitionColumns::of(table)?;
         let columns = table.schema()?;
         let shape = |change_type: Origin| {
@@ -204,6 +210,25 @@ impl ChangedRows {
         }
         Ok(())
     }
+}
+
+/// Data files of old versions go when their table is vacuumed, and the log still tells of them.
+async fn require_files(table: &LakeTable, changes: &[Change]) -> Result<(), LakeError> {
+    let store = table.inner.object_store();
+    let look = |change: &Change| {
+        let (store, version, file) = (Arc::clone(&store), change.version, change.path().to_owned());
+        async move {
+            match store.head(&stored_at(&file)).await {
+                Ok(_) => Ok(()),
+                Err(Error::NotFound { .. }) => {
+                    Err(LakeError::FeedVacuumed { table: table.name.clone(), version, file })
+                }
+                Err(source) => Err(LakeError::delta(&table.name)(DeltaTableError::ObjectStore { source })),
+            }
+        }
+    };
+    let looks: Vec<_> = changes.iter().map(look).collect();
+    stream::iter(looks).buffered(LOOKS).try_collect().await
 }
 
 fn feed_columns(change_type: Origin) -> [(FieldRef, Origin); 3] {

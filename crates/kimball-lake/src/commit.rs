@@ -155,7 +155,7 @@ impl LakeTable {
         let now = now_millis();
         let mut actions = Vec::with_capacity(touched.len() * 2);
         for (file, deleted) in touched {
-            actions.push(Action::Remove(file.file.removal(now)));
+            actions.push(Action::Remove(file.file.removal(Some(now))));
             if !emptied(file, &deleted)
                 && let Some(vector) = described.next()
             {

@@ -74,6 +74,19 @@ pub enum LakeError {
         /// The version that is wanted.
         version: i64,
     },
+    /// The log tells of a change whose rows are gone.
+    #[error(
+        "the rows that version {version} of {table} changed are gone: {file} is not there, the table was vacuumed. \
+         `--full-refresh` reads it whole and reconciles"
+    )]
+    FeedVacuumed {
+        /// The table's name or path.
+        table: String,
+        /// The version that is wanted.
+        version: i64,
+        /// The file that the log names.
+        file: String,
+    },
     /// Appended rows cannot be told apart in a commit that also removed rows.
     #[error(
         "version {version} of {table} changed or removed rows; `cdc_strategy: append` can only skip those \
@@ -184,7 +197,8 @@ impl Classify for LakeError {
             Self::NoChangeFeed { .. }
             | Self::NotAppendOnly { .. }
             | Self::NoSuchVersion { .. }
-            | Self::FeedGone { .. } => FaultKind::Config,
+            | Self::FeedGone { .. }
+            | Self::FeedVacuumed { .. } => FaultKind::Config,
             Self::Missing { .. } | Self::NoFiles { .. } => FaultKind::MissingTable,
             Self::UnsupportedType { .. } => FaultKind::SchemaMismatch,
             Self::Folder { .. } | Self::BadPath { .. } => FaultKind::Storage,

@@ -20,7 +20,7 @@ use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use futures::TryStreamExt;
 
-use crate::commit::{CommitOutcome, fresh_id, merge_of, now_millis};
+use crate::commit::{CommitOutcome, fresh_id, merge_of};
 use crate::partition::PartitionColumns;
 use crate::scan::stored_at;
 use crate::table::as_signed;
@@ -186,8 +186,8 @@ impl SharedTable {
     /// # Errors
     /// Storage failures.
     pub async fn swap(&mut self, swap: &Swap) -> Result<CommitOutcome, LakeError> {
-        let now = now_millis();
-        let removed = swap.removed.iter().map(|file| Action::Remove(file.removal(now)));
+        // Every batch takes a file or two away; checkpoints that told of them would soon hold little else.
+        let removed = swap.removed.iter().map(|file| Action::Remove(file.removal(None)));
         let added = swap.files.iter().map(|file| Action::Add(file.0.clone()));
         let operation = match &swap.predicate {
             Some(predicate) => merge_of(Some(predicate.clone())),

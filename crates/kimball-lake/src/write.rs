@@ -45,12 +45,13 @@ impl DataFile {
         Self(view.add_action())
     }
 
-    /// The action that takes this file out of the table.
-    pub(crate) fn removal(&self, deletion_timestamp: i64) -> Remove {
+    /// The action that takes this file out of the table. `None` for the time of it makes checkpoints forget the file
+    /// at once (Delta protocol, "Add File and Remove File").
+    pub(crate) fn removal(&self, deletion_timestamp: Option<i64>) -> Remove {
         Remove {
             path: self.0.path.clone(),
             data_change: true,
-            deletion_timestamp: Some(deletion_timestamp),
+            deletion_timestamp,
             extended_file_metadata: Some(true),
             partition_values: Some(self.0.partition_values.clone()),
             size: Some(self.0.size),

@@ -66,7 +66,10 @@ pub fn prove(batches: u64, program: &Path, tell: impl Fn(&str)) -> Result<Load> 
     by_processes(folder.path(), program)?;
     let by_others = PROCESSES * OF_A_PROCESS;
     let each = started.elapsed().as_secs_f64() * 1_000.0 / by_others as f64;
-    say(format!("{:>6} more   : {each:>6.2} ms a batch by {PROCESSES} processes, start-up included", by_others));
+    say(format!(
+        "{:>6} more   : {each:>6.2} ms a batch by {PROCESSES} processes, start-up included",
+        by_others
+    ));
     let rows = runtime.block_on(every_batch_once(folder.path(), written + by_others))?;
     Ok(Load { rows, told })
 }
@@ -197,9 +200,12 @@ impl Size {
                 let found = path.metadata().map_err(TestkitError::io(&path))?;
                 match (found.is_dir(), folder.ends_with("_delta_log")) {
                     (true, _) => folders.push(path),
-                    (false, true) => (size.log_files, size.log_bytes) = (size.log_files + 1, size.log_bytes + found.len()),
+                    (false, true) => {
+                        (size.log_files, size.log_bytes) = (size.log_files + 1, size.log_bytes + found.len())
+                    }
                     (false, false) => {
-                        (size.data_files, size.data_bytes) = (size.data_files + 1, size.data_bytes + found.len());
+                        (size.data_files, size.data_bytes) =
+                            (size.data_files + 1, size.data_bytes + found.len());
                     }
                 }
             }

@@ -131,7 +131,8 @@ impl Race<'_> {
             let ended = process.wait_with_output().map_err(TestkitError::io(self.kimball))?;
             let told = String::from_utf8_lossy(&ended.stdout);
             let said = String::from_utf8_lossy(&ended.stderr);
-            let summary: Value = told.lines().last().and_then(|last| serde_json::from_str(last).ok()).unwrap_or_default();
+            let summary: Value =
+                told.lines().last().and_then(|last| serde_json::from_str(last).ok()).unwrap_or_default();
             match (ended.status.code(), summary["results"][0]["error_class"].as_str()) {
                 (Some(0), None) if said.is_empty() => {}
                 (Some(1), Some("TableBusyError")) if numbers.len() < PIPELINES => busy += 1,

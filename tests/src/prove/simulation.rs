@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ const SALES: &str = "id bigint, customer bigint, sold timestamp, amount bigint";
 const CUSTOMERS: &str = "id bigint, city string, since timestamp";
 /// Rounds of changes and runs in a schedule.
 const ROUNDS: usize = 3;
+/// Schedules that are played side by side: they wait more than they work.
+const AT_A_TIME: usize = 6;
 /// Retries of a pipeline in a run that is disturbed.
 const RETRIES: u32 = 4;
 /// How long a run that is told to stop has had, at most.
@@ -68,15 +71,38 @@ pub struct Simulated {
 /// # Errors
 /// [`TestkitError::Step`] with the seed and what the auditor found.
 pub fn prove(seeds: std::ops::Range<u64>) -> Result<Simulated> {
-    let mut all = Simulated::default();
-    for seed in seeds {
-        let one = simulate(seed).map_err(|error| TestkitError::Step(format!("seed {seed}: {error}")))?;
-        all.runs += one.runs;
-        all.incomplete += one.incomplete;
-        all.failed_calls += one.failed_calls;
-        all.audited += one.audited;
+    let next = AtomicU64::new(seeds.start);
+    let play = || {
+        let mut all = Simulated::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return Ok(all);
+            }
+            let one = simulate(seed).map_err(|error| TestkitError::Step(format!("seed {seed}: {error}")))?;
+            all = all.and(one);
+        }
+    };
+    std::thread::scope(|scope| {
+        let players: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(play)).collect();
+        let ended = players.into_iter().map(|player| {
+            player.join().unwrap_or_else(|_| Err(TestkitError::Step("a schedule panicked".to_owned())))
+        });
+        ended
+            .collect::<Result<Vec<_>>>()
+            .map(|all| all.into_iter().fold(Simulated::default(), Simulated::and))
+    })
+}
+
+impl Simulated {
+    fn and(self, other: Self) -> Self {
+        Self {
+            runs: self.runs + other.runs,
+            incomplete: self.incomplete + other.incomplete,
+            failed_calls: self.failed_calls + other.failed_calls,
+            audited: self.audited + other.audited,
+        }
     }
-    Ok(all)
 }
 
 fn simulate(seed: u64) -> Result<Simulated> {
@@ -107,7 +133,8 @@ fn simulate(seed: u64) -> Result<Simulated> {
 /// A run may find a table busy, be stopped, or lose its patience with the storage; anything else is a fault.
 fn require_known_ends(summary: &ExecutionSummary) -> Result<()> {
     let known = [FaultKind::Busy, FaultKind::Cancelled, FaultKind::Transient, FaultKind::Conflict];
-    let strange = summary.results.iter().find(|result| result.error_class.is_some_and(|kind| !known.contains(&kind)));
+    let strange =
+        summary.results.iter().find(|result| result.error_class.is_some_and(|kind| !known.contains(&kind)));
     match strange {
         Some(result) => Err(TestkitError::Step(format!("{}: {:?}", result.table_name, result.error_message))),
         None => Ok(()),
@@ -191,7 +218,8 @@ impl World {
         }
         if self.dice.chance(70) {
             let customer = self.dice.between(0, 6);
-            let text = format!("id | city | since\n{customer} | c{round} | 2024-01-0{} 00:00:00\n", round + 1);
+            let text =
+                format!("id | city | since\n{customer} | c{round} | 2024-01-0{} 00:00:00\n", round + 1);
             let rows = batch_from_text(&parse_schema(CUSTOMERS)?, &TextTable::parse(&text)?)?;
             let source = self.source("silver.customers")?;
             let keys = ["id".to_owned()];
@@ -293,7 +321,9 @@ impl World {
                 })
                 .collect();
             runs.into_iter()
-                .map(|run| run.join().unwrap_or_else(|_| Err(TestkitError::Step("a run panicked".to_owned()))))
+                .map(|run| {
+                    run.join().unwrap_or_else(|_| Err(TestkitError::Step("a run panicked".to_owned())))
+                })
                 .collect()
         })
     }
@@ -317,7 +347,9 @@ impl World {
     fn audit(&mut self) -> Result<u64> {
         let shown = self.show()?;
         let (mut audited, first) = (0, self.audited);
-        for (version, entry) in commit_files(&shown, FACT)?.into_iter().filter(|(version, _)| *version >= first) {
+        for (version, entry) in
+            commit_files(&shown, FACT)?.into_iter().filter(|(version, _)| *version >= first)
+        {
             self.audited = version + 1;
             let Some(watermark) = self.watermark(&shown, version)? else { continue };
             let found = self.runtime.block_on(read_table_at(&shown, FACT, version))?;
@@ -325,8 +357,10 @@ impl World {
             let mut amounts = Amounts::new();
             for row in found.select(&columns)?.values {
                 let [id, amount, deleted] = row.try_into().unwrap_or_default();
-                let number = |text: Option<String>| text.and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
-                if deleted.as_deref() != Some("true") && amounts.insert(number(id), number(amount)).is_some() {
+                let number =
+                    |text: Option<String>| text.and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
+                if deleted.as_deref() != Some("true") && amounts.insert(number(id), number(amount)).is_some()
+                {
                     return Err(TestkitError::Step(format!("version {version} holds a row twice")));
                 }
             }
@@ -347,7 +381,8 @@ impl World {
 
     /// The watermark that the fact has at a version: the newest in the log up to it.
     fn watermark(&self, shown: &Path, version: u64) -> Result<Option<i64>> {
-        for (_, path) in commit_files(shown, FACT)?.into_iter().rev().filter(|(number, _)| *number <= version) {
+        for (_, path) in commit_files(shown, FACT)?.into_iter().rev().filter(|(number, _)| *number <= version)
+        {
             let text = fs::read_to_string(&path).map_err(TestkitError::io(&path))?;
             for line in text.lines() {
                 let action: Value = serde_json::from_str(line).unwrap_or_default();
@@ -365,7 +400,9 @@ impl World {
         let watermark = newest.map(|newest| self.watermark(&shown, newest)).transpose()?.flatten();
         let wanted = i64::try_from(self.truth.len()).unwrap_or_default() - 1;
         if watermark != Some(wanted) {
-            return Err(TestkitError::Step(format!("the watermark is {watermark:?}, the source at {wanted}")));
+            return Err(TestkitError::Step(format!(
+                "the watermark is {watermark:?}, the source at {wanted}"
+            )));
         }
         match self.runtime.block_on(dishonesty(&shown, CONTROL))? {
             Some(lie) => Err(TestkitError::Step(lie)),
@@ -385,7 +422,8 @@ impl World {
                 if path.exists() && !path.ends_with("_last_checkpoint") {
                     continue;
                 }
-                let bytes = self.store.get(&object.location).await.map_err(failed)?.bytes().await.map_err(failed)?;
+                let bytes =
+                    self.store.get(&object.location).await.map_err(failed)?.bytes().await.map_err(failed)?;
                 if let Some(folder) = path.parent() {
                     fs::create_dir_all(folder).map_err(TestkitError::io(folder))?;
                 }
@@ -418,7 +456,11 @@ fn worlds() -> &'static Worlds {
 struct WorldStores;
 
 impl ObjectStoreFactory for WorldStores {
-    fn parse_url_opts(&self, url: &Url, _config: &StorageConfig) -> DeltaResult<(ObjectStoreRef, ObjectPath)> {
+    fn parse_url_opts(
+        &self,
+        url: &Url,
+        _config: &StorageConfig,
+    ) -> DeltaResult<(ObjectStoreRef, ObjectPath)> {
         let unknown = || deltalake::DeltaTableError::InvalidTableLocation(url.to_string());
         let name = url.host_str().ok_or_else(unknown)?;
         let (store, calls) = locked(worlds()).get(name).cloned().ok_or_else(unknown)?;

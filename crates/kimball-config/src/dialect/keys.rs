@@ -68,7 +68,8 @@ mappings! {
         "mode" "sample_fraction" "sample_seed" "max_sample_rows" "max_failure_samples" "max_actions";
     TARGETS_FILE = "a targets file": "version" "targets";
     TARGET = "a target":
-        "catalog" "silver_schema" "gold_schema" "etl_schema" "checkpoint_root" "warehouse" "storage_options";
+        "catalog" "silver_schema" "gold_schema" "etl_schema" "checkpoint_root" "warehouse" "storage_options"
+        "control_history_days";
 }
 
 /// Keys of a pipeline that only a dimension has.

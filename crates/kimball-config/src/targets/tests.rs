@@ -66,6 +66,18 @@ fn the_file_is_checked_as_a_whole() {
 }
 
 #[test]
+fn the_history_of_the_control_table_is_a_number_of_days() {
+    let days = |text: &str| {
+        let text = format!("version: 1\ntargets:\n  a: {{control_history_days: {text}}}\n");
+        let (target, problems) = choose(&text, None);
+        (target.and_then(|target| target.control_history_days), problems.len())
+    };
+    assert_eq!(days("90"), (Some(90), 0));
+    assert_eq!((days("0").1, days("soon").1, days("-3").1), (1, 1, 1));
+    assert_eq!(choose(TWO, Some("a")).0.unwrap().control_history_days, None);
+}
+
+#[test]
 fn secrets_are_references() {
     let text = "version: 1\ntargets:\n  a:\n    warehouse: 's3://b/w'\n    storage_options:\n\
                 \x20     aws_region: eu\n      aws_secret_access_key: hunter2\n      azure_storage_account_key: 'env://KEY'\n";

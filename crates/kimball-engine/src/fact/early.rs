@@ -80,8 +80,7 @@ pub(crate) async fn early_members(
             listed("e", &lookup.dimension_columns),
             equal_keys("k", "e", &lookup.dimension_columns)
         );
-        let rows =
-            Spool::fill(query(session, &wanted).await?, Numbering::Plain).await?;
+        let rows = Spool::fill(query(session, &wanted).await?, Numbering::Plain).await?;
         if rows.rows() > 0 {
             early.push(EarlyMembers { table: table.clone(), rows });
         }

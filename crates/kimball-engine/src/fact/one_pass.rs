@@ -154,7 +154,10 @@ impl Checks {
             counts,
             inferring: lookups.map(|lookup| lookup.early_arriving == EarlyArriving::Skeleton).collect(),
             grain: Mutex::new(KeyHashes::new()),
-            exceptional: Mutex::new(SpoolWriter::new(SpoolRoom::of_frame(rows), Arc::clone(rows.schema().inner()))),
+            exceptional: Mutex::new(SpoolWriter::new(
+                SpoolRoom::of_frame(rows),
+                Arc::clone(rows.schema().inner()),
+            )),
             stopped: AtomicBool::new(false),
         }
     }

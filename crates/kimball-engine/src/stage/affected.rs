@@ -103,8 +103,7 @@ impl Step<'_> {
             "SELECT q.*, CAST(1 AS BIGINT) AS {OP}, CAST(0 AS BIGINT) AS {VERSION}, a.{TIME} AS {TIME} \
              FROM __k_affected a JOIN __k_rows q ON {same}"
         );
-        let present =
-            Spool::fill(query(session, &present).await?, Numbering::Plain).await?;
+        let present = Spool::fill(query(session, &present).await?, Numbering::Plain).await?;
         present.register(session, "__k_present").await?;
         let gone =
             self.layout.output.iter().map(|field| self.gone_column(field)).collect::<Vec<_>>().join(", ");

@@ -28,8 +28,7 @@ impl Step<'_> {
             "SELECT {keys}, max({TIME}) AS {TIME} FROM (SELECT *, first_value({OP}) OVER (PARTITION BY {keys} \
              ORDER BY {VERSION} DESC, {OP} DESC) AS __k_last FROM __k_changes) WHERE __k_last = 0 GROUP BY {keys}"
         );
-        let deleted =
-            Spool::fill(query(&session, &deleted).await?, Numbering::Plain).await?;
+        let deleted = Spool::fill(query(&session, &deleted).await?, Numbering::Plain).await?;
         if deleted.rows() == 0 {
             return Ok(changes);
         }

@@ -9,9 +9,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result as QueryResult;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::spill_file::SpillFile;
 use datafusion::physical_plan::SpillManager;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, SpillMetrics};
@@ -39,7 +39,10 @@ pub(crate) struct Spool {
 
 #[derive(Debug)]
 enum Kept {
-    Memory(Vec<RecordBatch>, #[expect(dead_code, reason = "holds the room that the rows take")] Option<MemoryReservation>),
+    Memory(
+        Vec<RecordBatch>,
+        #[expect(dead_code, reason = "holds the room that the rows take")] Option<MemoryReservation>,
+    ),
     Disk(Arc<SpooledRows>),
 }
 
@@ -88,10 +91,12 @@ struct Files {
     bytes: usize,
 }
 
+type Step = dyn FnMut(Option<&RecordBatch>) -> QueryResult<Option<Arc<dyn SpillFile>>> + Send;
+
 /// A file in the making. The library gives its type no name, so that it lives in a function: called with a batch it
 /// appends, without one it ends the file and gives it back.
 struct OpenFile {
-    step: Box<dyn FnMut(Option<&RecordBatch>) -> QueryResult<Option<Arc<dyn SpillFile>>> + Send>,
+    step: Box<Step>,
     rows: u64,
 }
 

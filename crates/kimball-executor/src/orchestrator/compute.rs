@@ -6,7 +6,7 @@ use kimball_config::{Pipeline, TableName};
 use kimball_engine::{Batch, ChangeSet, MergeTarget, Refresh, StagedBatch};
 use kimball_lake::{LakeTable, LiveRows};
 
-use super::{RunContext, watermarks};
+use super::{RunContext, table_id, watermarks};
 use crate::error::PipelineError;
 
 /// A batch that is ready to be committed.
@@ -33,7 +33,12 @@ impl RunContext {
         match (self.compute(batch, target.cloned()).await, &self.thrifty) {
             (Err(PipelineError::Engine(error)), Some(thrifty)) if error.is_out_of_memory() => {
                 tracing::info!(table = %batch.pipeline.table, %error, "computed anew with joins that spill");
-                self.compute(&Batch { runtime: thrifty, ..*batch }, target.cloned()).await
+                // The first attempt may have made the table.
+                let target = match target {
+                    Some(target) => Some(target.clone()),
+                    None => self.warehouse.open(&table_id(&batch.pipeline.table)?).await?,
+                };
+                self.compute(&Batch { runtime: thrifty, ..*batch }, target).await
             }
             (computed, _) => computed,
         }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use kimball_config::{Pipeline, TableName, Target};
 use kimball_control::{ControlStore, Leases, Owner, RepeatStore};
 use kimball_engine::{Batch, EngineRuntime, Refresh};
@@ -92,9 +92,14 @@ impl RunContext {
         let warehouse = Warehouse::new(&target.warehouse, &target.storage_options)?;
         let warehouse = warehouse.with_retry_budget(stops.budget);
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let control = ControlStore::new(&warehouse, &target.etl_schema)?;
+        let control = match target.control_history_days {
+            Some(days) => control.with_history(TimeDelta::days(days.into())),
+            None => control,
+        };
         let runtime = EngineRuntime::new(settings.memory_limit(), threads)?;
         Ok(Self {
-            control: ControlStore::new(&warehouse, &target.etl_schema)?,
+            control,
             repeats: RepeatStore::new(&warehouse, &target.etl_schema)?,
             leases: Leases::new(&warehouse, &target.etl_schema, Owner::this_process())?,
             thrifty: runtime.thrifty(),

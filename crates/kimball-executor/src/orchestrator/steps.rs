@@ -125,11 +125,10 @@ impl RunContext {
 
     /// Waits, unless the run is told to stop.
     async fn pause(&self, delay: Duration) -> Result<(), PipelineError> {
-        let wait = async {
-            sleep(delay).await;
-            Ok::<_, PipelineError>(())
-        };
-        self.unless_cancelled(wait).await
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(PipelineError::Cancelled),
+            () = sleep(delay) => Ok(()),
+        }
     }
 
     /// A lease that cannot be renewed may be lost; the commit is fenced against that, so the work goes on.

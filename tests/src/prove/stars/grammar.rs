@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::prove::dice::Dice;
 use super::source::alias;
+use crate::prove::dice::Dice;
 
 /// A query, and what is needed to load it as a fact.
 #[derive(Debug, Clone)]

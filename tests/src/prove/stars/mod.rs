@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 
 use tokio::runtime::Runtime;
 
-use crate::prove::dice::Dice;
 use self::grammar::Query;
 use self::round::Round;
 use self::source::History;
 use crate::error::{Result, TestkitError};
+use crate::prove::dice::Dice;
 use crate::prove::{Proof, Refuted};
 
 /// Queries over the sources of one round.

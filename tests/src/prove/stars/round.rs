@@ -256,7 +256,7 @@ fn request(root: &Path, run_time: DateTime<Utc>) -> RunRequest {
         on_failure: OnFailure::KeepGoing,
         workers: 2,
         refresh: kimball::Refresh::Incremental,
-            retries: 0,
+        retries: 0,
     }
 }
 

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use datafusion::arrow::array::RecordBatch;
 
-use crate::prove::dice::Dice;
 use crate::columns::{batch_from_text, parse_schema};
 use crate::error::Result;
+use crate::prove::dice::Dice;
 use crate::source_table::{ChangeFeed, SourceTable, TableLayout};
 use crate::text_table::{TextTable, write_value};
 

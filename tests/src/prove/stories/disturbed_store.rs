@@ -91,9 +91,9 @@ impl Calls {
         let mut by_place = self.by_place.lock().unwrap_or_else(PoisonError::into_inner);
         let number = by_place.entry(place.clone()).or_default();
         *number += 1;
-        let mixed = place.bytes().fold(seed ^ *number, |mixed, byte| {
-            mixed.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
-        });
+        let mixed = place
+            .bytes()
+            .fold(seed ^ *number, |mixed, byte| mixed.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte));
         if !Dice::new(mixed).chance(FAILING) {
             return Ok(());
         }

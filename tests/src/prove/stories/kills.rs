@@ -31,10 +31,16 @@ impl Kills {
     fn command(&self, copied: &Copied, run: &StoryRun<'_>) -> Command {
         let mut command = Command::new(&self.kimball);
         let folder = copied.folder.path();
-        command.current_dir(folder).arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .current_dir(folder)
+            .arg("run")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         for config in &run.request.configs {
             let name = config.file_name().filter(|_| config.is_file());
-            command.arg(name.map_or_else(|| folder.join("configs"), |name| folder.join("configs").join(name)));
+            command
+                .arg(name.map_or_else(|| folder.join("configs"), |name| folder.join("configs").join(name)));
         }
         command.args(["--targets", TARGETS, "--run-time", &run.request.run_time.to_rfc3339()]);
         match run.request.refresh {

@@ -23,9 +23,9 @@ use crate::scenario::Scenario;
 use crate::scenario::prepare::Workspace;
 use crate::scenario::runner::run_request;
 
-pub(crate) use self::disturbed_store::{Calls, DisturbedStore};
 pub use self::crashes::Crashes;
 pub use self::disturbed_store::Fate;
+pub(crate) use self::disturbed_store::{Calls, DisturbedStore};
 pub use self::faults::Faults;
 pub use self::kills::Kills;
 
@@ -295,8 +295,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// [`TestkitError::Step`] for arguments that it does not know and for a pipeline that does not succeed.
 pub fn be_disturbed(arguments: &[String]) -> Result<String> {
-    let unknown =
-        || TestkitError::Step("usage: disturbed FATE FOLDER RUN_TIME REFRESH CONFIG...".to_owned());
+    let unknown = || TestkitError::Step("usage: disturbed FATE FOLDER RUN_TIME REFRESH CONFIG...".to_owned());
     let [fate, folder, run_time, refresh, configs @ ..] = arguments else { return Err(unknown()) };
     let number = |text: &str| text.parse::<u64>().map_err(|_| unknown());
     let fate = match fate.split_once(':') {

@@ -12,7 +12,8 @@ use crate::session::query;
 use crate::stage::Arrival;
 
 /// What is known of a version besides its natural key.
-const CHAIN_COLUMNS: &str = ", __sk, __vf, __vt, __was_current, __cur, __del, __skel, __e, __th, __uh, __ch, __f, __r";
+const CHAIN_COLUMNS: &str =
+    ", __sk, __vf, __vt, __was_current, __cur, __del, __skel, __e, __th, __uh, __ch, __f, __r";
 
 /// How much is read of the members that the batch touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

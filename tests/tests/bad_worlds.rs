@@ -1,0 +1,183 @@
+//! Storage that is damaged, gone or full: every run ends with an error that says what and where, tells what to check,
+//! and writes nothing; when the damage is mended, the next run goes on.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::command::result_of;
+use crate::project::Project;
+use crate::shop;
+
+const TABLE: &str = "gold.dim_customer";
+const SOURCE: &str = "silver.customers";
+
+/// A project that has been loaded once, with a day of changes waiting.
+fn loaded() -> Project {
+    let project = shop::open();
+    project.load(&format!("-s {TABLE} {}", shop::FIRST_RUN));
+    shop::second_day(&project);
+    project
+}
+
+/// The failure of the dimension's load: its class and message.
+fn failure(project: &Project) -> (String, String) {
+    let ended = project.call(&format!("run --format json -s {TABLE} {}", shop::SECOND_RUN)).with_code(1);
+    assert!(!ended.stderr.contains("panic"), "{}", ended.stderr);
+    let summary = ended.summary();
+    let result = result_of(&summary, TABLE);
+    assert_eq!(result["status"], "FAILED", "{result}");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    (text(&result["error_class"]), text(&result["error_message"]))
+}
+
+/// Demands that the day is loaded now.
+fn require_mended(project: &Project) {
+    let twin = loaded();
+    twin.load(&format!("-s {TABLE} {}", shop::SECOND_RUN));
+    project.load(&format!("-s {TABLE} {}", shop::SECOND_RUN));
+    assert_eq!(project.logical_rows(TABLE), twin.logical_rows(TABLE));
+    project.require_honest_control();
+}
+
+fn data_files(project: &Project, table: &str) -> Vec<PathBuf> {
+    let folder = project.commit_file(table, 0).parent().unwrap().parent().unwrap().to_path_buf();
+    let mut pending = vec![folder];
+    let mut found = Vec::new();
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("_delta_log") {
+                pending.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "parquet") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_data_file_of_the_target_that_is_gone_is_named() {
+    let project = loaded();
+    let file = data_files(&project, TABLE).remove(0);
+    let kept = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let (class, message) = failure(&project);
+    assert_eq!(class, "StorageError", "{message}");
+    assert!(message.contains(file.file_name().unwrap().to_str().unwrap()), "{message}");
+    fs::write(&file, kept).unwrap();
+    require_mended(&project);
+}
+
+#[test]
+fn a_data_file_of_the_target_that_is_cut_short_is_an_error() {
+    let project = loaded();
+    let file = data_files(&project, TABLE).remove(0);
+    let kept = fs::read(&file).unwrap();
+    fs::write(&file, &kept[..kept.len() / 2]).unwrap();
+    let (class, message) = failure(&project);
+    assert_eq!(class, "StorageError", "{message}");
+    fs::write(&file, kept).unwrap();
+    require_mended(&project);
+}
+
+#[test]
+fn a_log_entry_of_the_target_that_is_damaged_is_an_error() {
+    let project = loaded();
+    let entry = project.commit_file(TABLE, 1);
+    let kept = fs::read(&entry).unwrap();
+    for damage in [&b"{\"add\": {"[..], b"\0\0\0\0", &kept[..kept.len() / 2]] {
+        fs::write(&entry, damage).unwrap();
+        let (class, message) = failure(&project);
+        assert_eq!(class, "StorageError", "{message}");
+    }
+    fs::write(&entry, kept).unwrap();
+    require_mended(&project);
+}
+
+#[test]
+fn a_log_entry_of_the_target_that_is_missing_is_an_error() {
+    let project = loaded();
+    shop_runs_once_more(&project);
+    let entry = project.commit_file(TABLE, 1);
+    let kept = fs::read(&entry).unwrap();
+    fs::remove_file(&entry).unwrap();
+    let (class, message) = failure(&project);
+    assert_eq!(class, "StorageError", "{message}");
+    fs::write(&entry, kept).unwrap();
+    let summary = project.load(&format!("-s {TABLE} {}", shop::SECOND_RUN));
+    assert_eq!(result_of(&summary, TABLE)["up_to_date"], true);
+}
+
+/// The day is loaded, and something is new again.
+fn shop_runs_once_more(project: &Project) {
+    project.load(&format!("-s {TABLE} {}", shop::SECOND_RUN));
+}
+
+#[test]
+fn a_damaged_checkpoint_hint_is_no_matter() {
+    let project = loaded();
+    let hint = project.commit_file(TABLE, 0).with_file_name("_last_checkpoint");
+    fs::write(hint, "not json").unwrap();
+    require_mended(&project);
+}
+
+#[test]
+fn a_source_whose_changes_were_vacuumed_names_the_way_out() {
+    let project = loaded();
+    for file in data_files(&project, SOURCE) {
+        // Files of the change feed lie in a folder of their own.
+        if file.components().any(|part| part.as_os_str() == "_change_data") {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    let (class, message) = failure(&project);
+    assert_eq!(class, "ConfigError", "{message}");
+    assert!(message.contains("vacuumed") && message.contains("--full-refresh"), "{message}");
+    let line = format!("-s {TABLE} --full-refresh {}", shop::SECOND_RUN);
+    let summary = project.load(&line);
+    assert_eq!(result_of(&summary, TABLE)["status"], "SUCCESS");
+    project.require_honest_control();
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_an_error_that_names_it() {
+    let project = shop::open();
+    // A file where the folder of the schema should be, which no right can overcome.
+    project.write("warehouse/gold", "in the way");
+    let ended = project.call(&format!("run --format json -s {TABLE}"));
+    assert!(ended.code == Some(1) || ended.code == Some(2), "{ended:?}");
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(said.contains("gold") && said.contains("folder"), "{said}");
+    fs::remove_file(project.warehouse().join("gold")).unwrap();
+    project.load(&format!("-s {TABLE} {}", shop::FIRST_RUN));
+    project.require_honest_control();
+}
+
+#[test]
+fn a_damaged_control_table_stops_the_run_before_anything_is_written() {
+    let project = loaded();
+    let entry = project.commit_file("gold.etl_control", 1);
+    let kept = fs::read(&entry).unwrap();
+    fs::write(&entry, b"nonsense").unwrap();
+    let before = project.next_version(TABLE);
+    let (class, message) = failure(&project);
+    assert_eq!(class, "StorageError", "{message}");
+    assert!(message.contains("etl_control"), "{message}");
+    assert_eq!(project.next_version(TABLE), before);
+    fs::write(&entry, kept).unwrap();
+    require_mended(&project);
+}
+
+#[test]
+fn a_clock_that_goes_back_changes_nothing_about_what_was_committed() {
+    let project = loaded();
+    // The second run is earlier than the first; versions, not times, say what is new.
+    project.load(&format!("-s {TABLE} --run-time 2023-06-01T00:00:00Z"));
+    let again = project.load(&format!("-s {TABLE} --run-time 2023-05-01T00:00:00Z"));
+    assert_eq!(result_of(&again, TABLE)["up_to_date"], true);
+    project.require_honest_control();
+}
