@@ -88,7 +88,7 @@ impl Classify for PipelineError {
 }
 
 /// Why a run could not be made, or could not be brought to its end. A pipeline that fails is no such error:
-/// it stands in the [`ExecutionSummary`].
+/// it stands in the [`ExecutionSummary`](crate::ExecutionSummary).
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExecutorError {
