@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use kimball::{
-    FailurePolicy, OnBusy, PipelineExecutor, PipelineExecutorBuilder, Refresh, RetryPolicy, Selector,
+    FailurePolicy, Jitter, OnBusy, PipelineExecutor, PipelineExecutorBuilder, Refresh, RetryPolicy, Selector,
     Settings, SettingsBuilder,
 };
 
@@ -96,7 +96,10 @@ pub struct Options {
     /// Seconds before the first of these retries; each wait is twice the one before
     #[arg(long, value_name = "SECONDS", default_value_t = 30, global = true)]
     pub backoff_seconds: u64,
-    /// Memory for all queries together, like 1GiB or 512MB; beyond it they spill to disk
+    /// Spread each of these waits by chance, between nothing and its length
+    #[arg(long, global = true)]
+    pub backoff_jitter: bool,
+    /// Memory of the process, like 1GiB or 512MB; what does not fit spills to disk
     #[arg(long, value_name = "SIZE", value_parser = crate::size::bytes, global = true)]
     pub memory_limit: Option<u64>,
     /// The one clock reading of the run, RFC 3339, instead of the real time
@@ -205,6 +208,10 @@ impl Options {
             (true, true) => Refresh::Rebuild,
         };
         let retry = RetryPolicy::new(self.max_retries, Duration::from_secs(self.backoff_seconds));
+        let retry = match self.backoff_jitter {
+            true => retry.with_jitter(Jitter::Full { seed: u64::from(std::process::id()) }),
+            false => retry,
+        };
         let mut settings = Settings::builder()
             .max_workers(self.max_workers)
             .on_failure(on_failure)

@@ -7,10 +7,15 @@ use crossbeam::thread;
 use tokio::runtime::{Builder, Handle};
 
 use crate::error::ExecutorError;
+use crate::settings::MOST_WORKERS;
 
 /// Bytes of stack of every thread that may plan a query: deep expressions recurse, and unoptimised builds
 /// use much of it.
 pub(crate) const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// Threads for calls that block, at most. Reading a log holds one while it waits for others that read its files, so that
+/// there have to be more than the most workers that a run may have; they are made when they are needed.
+const BLOCKING_THREADS: usize = 4 * MOST_WORKERS;
 
 /// How long threads of the runtime get to end what they are doing after a run.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -39,6 +44,7 @@ pub(crate) fn with_own_runtime<R: Send>(
         let runtime = Builder::new_multi_thread()
             .thread_name("kimball-runtime")
             .thread_stack_size(STACK_BYTES)
+            .max_blocking_threads(BLOCKING_THREADS)
             .enable_all()
             .build()
             .map_err(ExecutorError::Threads)?;

@@ -11,7 +11,7 @@ use thiserror::Error;
 const DEFAULT_WORKERS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// The most workers that make sense in one process.
-const MOST_WORKERS: usize = 1024;
+pub(crate) const MOST_WORKERS: usize = 1024;
 
 /// The smallest memory limit under which sorts and joins can still spill: 32 MiB.
 const LEAST_MEMORY: u64 = 32 * 1024 * 1024;
@@ -89,7 +89,7 @@ impl Settings {
         &self.retry
     }
 
-    /// Bytes that all queries of the run may hold together; `None` is no limit.
+    /// Bytes that the process of the run is to hold; `None` is no limit.
     pub fn memory_limit(&self) -> Option<u64> {
         self.memory_limit
     }
@@ -167,7 +167,8 @@ impl SettingsBuilder {
         self
     }
 
-    /// Bytes that all queries of the run may hold together, at least 32 MiB; beyond it they spill to disk.
+    /// Bytes that the process of the run is to hold, at least 32 MiB; what does not fit spills to disk. Below 512 MiB
+    /// the limit is one for the queries alone, which get half of it: the program itself needs its share.
     #[must_use]
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.rest.memory_limit = Some(bytes);

@@ -289,26 +289,6 @@ impl LakeTable {
         Ok(())
     }
 
-    /// The data files of the pinned version whose partition values are all as given.
-    ///
-    /// # Errors
-    /// [`LakeError::Delta`] when the log cannot be read.
-    pub async fn files_of_partition(&self, values: &[(&str, &str)]) -> Result<Vec<DataFile>, LakeError> {
-        let files: Vec<_> = self
-            .inner
-            .get_active_add_actions_by_predicate(None)
-            .try_collect()
-            .await
-            .map_err(LakeError::delta(&self.name))?;
-        let chosen = files.iter().filter(|file| {
-            let found = file.partition_values_map();
-            values.iter().all(|(column, value)| {
-                found.get(*column).and_then(Option::as_deref).is_some_and(|found| found == *value)
-            })
-        });
-        Ok(chosen.map(DataFile::of_view).collect())
-    }
-
     /// The newest version after `after` whose commit carries this `userMetadata`; `None` when there is none in the log.
     ///
     /// # Errors

@@ -59,6 +59,19 @@ impl RetryPolicy {
         Self { jitter, ..self }
     }
 
+    /// The same policy for one of several that share it: where delays are spread, `name` spreads them in its own way,
+    /// so that pipelines that failed together do not meet again.
+    #[must_use]
+    pub fn of_one(&self, name: &str) -> Self {
+        let jitter = match self.jitter {
+            Jitter::None => Jitter::None,
+            Jitter::Full { seed } => Jitter::Full {
+                seed: name.bytes().fold(seed, |mixed, byte| split_mix(mixed ^ u64::from(byte), 1)),
+            },
+        };
+        Self { jitter, ..self.clone() }
+    }
+
     /// The delay after the `attempt`-th failed attempt, counted from 1 (0 counts as 1). It saturates at
     /// `max` however large `attempt` is, and says nothing about whether a retry is due: see
     /// [`retry_after`](Self::retry_after).
@@ -171,6 +184,15 @@ mod tests {
             if delay < scheduled.delay(2) / 2 { low += 1 } else { high += 1 }
         }
         assert!((400..=600).contains(&low) && (400..=600).contains(&high), "{low} below half, {high} above");
+    }
+
+    #[test]
+    fn those_who_share_a_policy_wait_each_in_their_own_way() {
+        let shared = RetryPolicy::default().with_jitter(Jitter::Full { seed: 7 });
+        let (first, second) = (shared.of_one("gold.a"), shared.of_one("gold.b"));
+        assert_ne!(first.delay(1), second.delay(1));
+        assert_eq!(first.delay(1), shared.of_one("gold.a").delay(1));
+        assert_eq!(RetryPolicy::default().of_one("gold.a"), RetryPolicy::default());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use kimball::{FailurePolicy, OnBusy};
+use kimball::{FailurePolicy, Jitter, OnBusy};
 
 use super::{CommandLine, Format, Verb};
 
@@ -45,10 +45,11 @@ fn without_options_a_run_has_the_promised_defaults() {
 #[test]
 fn every_option_reaches_the_settings() {
     let line = "kimball run --keep-going --max-retries 3 --backoff-seconds 7 --memory-limit 1GiB \
-                --run-time 2025-01-31T12:00:00+02:00 --on-busy wait -w 9";
+                --run-time 2025-01-31T12:00:00+02:00 --on-busy wait -w 9 --backoff-jitter";
     let settings = parse(line).unwrap().options.settings().build().unwrap();
     assert_eq!(settings.on_failure(), FailurePolicy::KeepGoing);
-    assert_eq!((settings.retry().max_retries, settings.retry().delay(1).as_secs()), (3, 7));
+    assert_eq!((settings.retry().max_retries, settings.retry().backoff.as_secs()), (3, 7));
+    assert!(matches!(settings.retry().jitter, Jitter::Full { .. }));
     assert_eq!(settings.memory_limit(), Some(1 << 30));
     assert_eq!(settings.run_time().unwrap().to_rfc3339(), "2025-01-31T10:00:00+00:00");
     assert_eq!(settings.on_busy(), OnBusy::Wait);

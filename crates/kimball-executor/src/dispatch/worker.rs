@@ -62,6 +62,7 @@ impl<L: LoadPipeline> Worker<'_, L> {
 
     /// Tries until it succeeds, the policy grants no further attempt, or the run is told to stop.
     fn load(&self, pipeline: &Pipeline) -> (Result<PipelineLoad, (FaultKind, String)>, u32) {
+        let retry = self.retry.of_one(&pipeline.table.to_string());
         let mut attempt = 1;
         loop {
             let error = match self.attempt(pipeline, attempt) {
@@ -69,7 +70,7 @@ impl<L: LoadPipeline> Worker<'_, L> {
                 Err(error) => error,
             };
             let (kind, message) = (error.kind(), error.message_for(&pipeline.table));
-            let delay = self.retry.retry_after(kind, attempt).filter(|_| self.budget.try_spend());
+            let delay = retry.retry_after(kind, attempt).filter(|_| self.budget.try_spend());
             let Some(delay) = delay else { return (Err((kind, message)), attempt) };
             let table = pipeline.table.clone();
             if !self.cancel.is_cancelled() {
