@@ -10,11 +10,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 use kimball_tests::demo::{self, DemoOptions};
 use kimball_tests::error::TestkitError;
 use kimball_tests::prove::stories::{self, Crashes, Faults, Kills};
-use kimball_tests::prove::{Proof, Refuted, broker, configs, control, histories, races, simulation, stars};
+use kimball_tests::prove::{
+    Proof, Refuted, broker, configs, control, files, histories, races, simulation, stars,
+};
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
 const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       \
-    kimball-testkit prove [histories|stars|broker|configs|crashes|faults|kills|races|simulation|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
+    kimball-testkit prove [histories|stars|broker|configs|files|crashes|faults|kills|races|simulation|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -112,11 +114,12 @@ fn source(what: &str, folder: &Path) -> ExitCode {
 /// `prove [histories|stars|broker] [CASES [SEED]]`: all of them without a word; 100,000 histories, 20,000 stars, 5,000
 /// members looked up and a seed from the clock by default.
 fn prove(arguments: &[String]) -> ExitCode {
-    const PROOFS: [&str; 10] = [
+    const PROOFS: [&str; 11] = [
         "histories",
         "stars",
         "broker",
         "configs",
+        "files",
         "crashes",
         "faults",
         "kills",
@@ -154,6 +157,10 @@ fn prove(arguments: &[String]) -> ExitCode {
     if is_asked("configs") && holds {
         println!("configurations that nobody would write");
         holds &= told(configs::prove(&proof(1_000_000), tell));
+    }
+    if is_asked("files") && holds {
+        println!("source files that are damaged");
+        holds &= told(files::prove(&proof(2_000), tell));
     }
     if is_asked("crashes") && holds {
         println!("runs that die at any call to the storage against an undisturbed twin");

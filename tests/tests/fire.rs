@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, TimeDelta, Utc};
 use kimball_control::{BatchEnd, BatchStart, ControlStore, SourceProgress, Transition};
 use kimball_lake::Warehouse;
-use kimball_tests::prove::{Proof, configs, control, races, simulation};
+use kimball_tests::prove::{Proof, configs, control, files, races, simulation};
 
 use crate::command::{program, target_folder};
 
@@ -28,6 +28,13 @@ fn no_schedule_of_runs_faults_and_stops_loses_or_doubles_a_change() {
 fn configurations_that_nobody_would_write_end_in_errors() {
     let proof = Proof { cases: 3_000, seed: 11, failures: target_folder().join("prove") };
     let refuted = configs::prove(&proof, |_| {}).unwrap();
+    assert!(refuted.is_none(), "{refuted:?}");
+}
+
+#[test]
+fn source_files_that_are_damaged_load_or_fail_cleanly() {
+    let proof = Proof { cases: 60, seed: 5, failures: target_folder().join("prove") };
+    let refuted = files::prove(&proof, |told| println!("{told}")).unwrap();
     assert!(refuted.is_none(), "{refuted:?}");
 }
 

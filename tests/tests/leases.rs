@@ -5,6 +5,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use kimball_control::{LeaseAttempt, Leases, Owner};
+use kimball_lake::{Commit, CommitOutcome, LakeError, NewTable, TableId, Warehouse};
+
 use crate::command::{Ended, Running, command, pause, result_of, wait_until};
 use crate::project::{CONTROL, Project};
 use crate::shop;
@@ -149,4 +154,42 @@ fn two_processes_that_start_together_load_every_batch_once() {
     for table in shop::TABLES {
         assert_eq!(project.committed_batches(table).len(), 1, "{table}");
     }
+}
+
+/// A process of another machine, of which this one cannot tell whether it lives.
+fn elsewhere() -> Owner {
+    Owner { host: "elsewhere".to_owned(), boot_id: "another".to_owned(), pid: 1, process_start: 1 }
+}
+
+#[tokio::test]
+async fn who_was_silent_for_long_loses_the_lease_and_cannot_commit_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::new(folder.path().to_str().unwrap(), &Default::default()).unwrap();
+    let (far, near) = (elsewhere(), Owner::this_process());
+    let [far, near] = [far, near].map(|owner| Leases::new(&warehouse, "etl", owner).unwrap());
+    let noon: DateTime<Utc> = "2025-01-01T12:00:00Z".parse().unwrap();
+    let minutes = |count| noon + TimeDelta::minutes(count);
+    let LeaseAttempt::Taken(lost) = far.take("gold.t", noon).await.unwrap() else { panic!("busy") };
+
+    let early = near.take("gold.t", minutes(14)).await.unwrap();
+    assert!(matches!(early, LeaseAttempt::Busy(owner) if owner.host == "elsewhere"));
+    // A clock that goes back makes nobody silent.
+    assert!(matches!(near.take("gold.t", minutes(-90)).await.unwrap(), LeaseAttempt::Busy(_)));
+    let LeaseAttempt::Taken(taken) = near.take("gold.t", minutes(16)).await.unwrap() else { panic!("busy") };
+    assert!(taken.is_inherited() && taken.epoch() > lost.epoch());
+
+    let table = TableId::new("gold", "t").unwrap();
+    let columns = Schema::new(vec![Field::new("id", DataType::Int64, true)]);
+    let made = warehouse.create(&table, &columns, &NewTable::default()).await.unwrap();
+    let commit = |epoch| Commit { lease: Some(epoch), ..Commit::default() };
+    let live = made.live_rows().await.unwrap();
+    made.commit(&live, commit(taken.epoch())).await.unwrap();
+    // The old holder wakes up, whatever version it knows.
+    let newest = made.refreshed().await.unwrap();
+    let live = newest.live_rows().await.unwrap();
+    let refused = newest.commit(&live, commit(lost.epoch())).await;
+    assert!(matches!(refused, Err(LakeError::LeaseLost { held, found, .. }) if held < found), "{refused:?}");
+    let live = made.live_rows().await.unwrap();
+    assert_eq!(made.commit(&live, commit(lost.epoch())).await.unwrap(), CommitOutcome::Conflict);
+    assert!(far.renew(lost, minutes(17)).await.unwrap().is_none(), "a lost lease was renewed");
 }

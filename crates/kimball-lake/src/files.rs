@@ -1,6 +1,7 @@
 //! File sources: which files a path names, what version they are, and their rows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
@@ -11,6 +12,7 @@ use datafusion::functions::core::expr_fn::nullif;
 use datafusion::functions_aggregate::expr_fn::bool_or;
 use datafusion::logical_expr::{Expr, cast, lit};
 use datafusion::prelude::{CsvReadOptions, DataFrame, JsonReadOptions, ParquetReadOptions, SessionContext};
+use futures::FutureExt;
 use xxhash_rust::xxh64::Xxh64;
 
 use crate::LakeError;
@@ -103,8 +105,13 @@ impl FileSource {
     pub async fn rows(&self, session: &SessionContext) -> Result<DataFrame, LakeError> {
         let mut schemas = Vec::with_capacity(self.files.len());
         for file in &self.files {
-            let found = self.read(session, std::slice::from_ref(file), None).await?;
-            schemas.push(found.schema().as_arrow().clone());
+            // Readers of file formats panic at some damaged files.
+            let read = AssertUnwindSafe(self.read(session, std::slice::from_ref(file), None)).catch_unwind();
+            let found = read.await.unwrap_or_else(|_| {
+                let reason = "the file is damaged".to_owned();
+                Err(LakeError::BadPath { path: file.display().to_string(), reason })
+            });
+            schemas.push(found?.schema().as_arrow().clone());
         }
         let mut merged = self.merge(&schemas)?;
         if self.format != FileFormat::Csv {

@@ -5,6 +5,7 @@ pub mod broker;
 pub mod configs;
 pub mod control;
 mod dice;
+pub mod files;
 pub mod histories;
 pub mod races;
 pub mod simulation;
