@@ -111,8 +111,8 @@ fn source(what: &str, folder: &Path) -> ExitCode {
     }
 }
 
-/// `prove [histories|stars|broker] [CASES [SEED]]`: all of them without a word; 100,000 histories, 20,000 stars, 5,000
-/// members looked up and a seed from the clock by default.
+/// `prove [PROOF] [CASES [SEED]]`: all of them without a word, by default with as many cases as each of them is worth and
+/// a seed from the clock.
 fn prove(arguments: &[String]) -> ExitCode {
     const PROOFS: [&str; 11] = [
         "histories",

@@ -21,7 +21,7 @@ fn processes_that_race_make_every_batch_once_and_see_no_error_but_busy() {
 fn no_schedule_of_runs_faults_and_stops_loses_or_doubles_a_change() {
     let simulated = simulation::prove(0..50).unwrap();
     println!("{simulated:?}");
-    assert!(simulated.failed_calls > 1_000 && simulated.audited > 100, "{simulated:?}");
+    assert!(simulated.failed_calls > 100 && simulated.audited > 50, "{simulated:?}");
 }
 
 #[test]

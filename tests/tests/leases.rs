@@ -169,7 +169,7 @@ async fn who_was_silent_for_long_loses_the_lease_and_cannot_commit_any_more() {
     let [far, near] = [far, near].map(|owner| Leases::new(&warehouse, "etl", owner).unwrap());
     let noon: DateTime<Utc> = "2025-01-01T12:00:00Z".parse().unwrap();
     let minutes = |count| noon + TimeDelta::minutes(count);
-    let LeaseAttempt::Taken(lost) = far.take("gold.t", noon).await.unwrap() else { panic!("busy") };
+    let LeaseAttempt::Taken(mut lost) = far.take("gold.t", noon).await.unwrap() else { panic!("busy") };
 
     let early = near.take("gold.t", minutes(14)).await.unwrap();
     assert!(matches!(early, LeaseAttempt::Busy(owner) if owner.host == "elsewhere"));
@@ -191,5 +191,23 @@ async fn who_was_silent_for_long_loses_the_lease_and_cannot_commit_any_more() {
     assert!(matches!(refused, Err(LakeError::LeaseLost { held, found, .. }) if held < found), "{refused:?}");
     let live = made.live_rows().await.unwrap();
     assert_eq!(made.commit(&live, commit(lost.epoch())).await.unwrap(), CommitOutcome::Conflict);
-    assert!(far.renew(lost, minutes(17)).await.unwrap().is_none(), "a lost lease was renewed");
+    assert!(!far.renew(&mut lost, minutes(17)).await.unwrap(), "a lost lease was renewed");
+}
+
+#[tokio::test]
+async fn a_lease_that_could_not_be_given_back_is_taken_again_by_its_own_process_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::new(folder.path().to_str().unwrap(), &Default::default()).unwrap();
+    let leases = || Leases::new(&warehouse, "etl", Owner::this_process()).unwrap();
+    let (ours, others) = (leases(), leases());
+    let noon: DateTime<Utc> = "2025-01-01T12:00:00Z".parse().unwrap();
+    let LeaseAttempt::Taken(first) = ours.take("gold.t", noon).await.unwrap() else { panic!("busy") };
+    assert!(matches!(ours.take("gold.t", noon).await.unwrap(), LeaseAttempt::Busy(_)), "it is in use");
+    let epoch = first.epoch();
+    drop(first);
+    assert!(matches!(others.take("gold.t", noon).await.unwrap(), LeaseAttempt::Busy(_)));
+    let LeaseAttempt::Taken(again) = ours.take("gold.t", noon).await.unwrap() else { panic!("busy") };
+    assert!(again.is_inherited() && again.epoch() > epoch);
+    ours.release(again, noon).await.unwrap();
+    assert!(matches!(others.take("gold.t", noon).await.unwrap(), LeaseAttempt::Taken(_)));
 }

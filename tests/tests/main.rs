@@ -15,6 +15,7 @@ mod interop;
 mod keys;
 mod lake;
 mod leases;
+mod memory;
 mod project;
 mod scenarios;
 mod shop;

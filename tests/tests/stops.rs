@@ -7,8 +7,6 @@ use crate::command::{Running, command};
 use crate::project::{CONTROL, Project};
 use crate::shop;
 
-const TABLE: &str = "gold.dim_customer";
-
 /// Rows of a source that takes a while to load.
 const MANY: usize = 150_000;
 
@@ -72,21 +70,34 @@ fn an_interrupted_run_stops_inside_a_load_says_so_and_leaves_nothing_half_done()
 
 #[test]
 fn a_second_interrupt_leaves_at_once_and_the_next_run_settles() {
-    let project = slow();
-    let (code, told, said) = interrupted(&project, 2);
-    assert_eq!(code, Some(130), "{told}{said}");
-    project.load(&format!("configs/dim_many.yml {}", shop::FIRST_RUN));
-    assert_eq!(project.rows("gold.dim_many").values.len(), MANY + 4);
-    project.require_honest_control();
+    for _ in 0..ATTEMPTS {
+        let project = slow();
+        let (code, told, said) = interrupted(&project, 2);
+        if code == Some(0) {
+            // It had ended before it could be interrupted.
+            continue;
+        }
+        assert_eq!(code, Some(130), "{told}{said}");
+        project.load(&format!("configs/dim_many.yml {}", shop::FIRST_RUN));
+        assert_eq!(project.rows("gold.dim_many").values.len(), MANY + 4);
+        project.require_honest_control();
+        return;
+    }
+    panic!("{ATTEMPTS} runs ended before they could be interrupted");
 }
 
 #[test]
 fn who_waits_for_a_busy_table_can_be_interrupted() {
-    let project = slow();
     let line = format!("run configs/dim_many.yml {}", shop::FIRST_RUN);
-    let mut first = project.start(&line);
-    assert!(first.reaches(|| project.commit_file(CONTROL, 1).exists()));
-    first.pause();
+    let stopped = (0..ATTEMPTS).find_map(|_| {
+        let project = slow();
+        let mut first = project.start(&line);
+        assert!(first.reaches(|| project.commit_file(CONTROL, 1).exists()));
+        first.pause();
+        let is_loading = !project.running("gold.dim_many").is_empty();
+        (is_loading && project.committed_batches("gold.dim_many").is_empty()).then_some((project, first))
+    });
+    let (project, mut first) = stopped.expect("no load could be stopped in the middle");
     let mut second = project.start("run configs/dim_many.yml --on-busy wait");
     crate::command::pause(std::time::Duration::from_secs(2));
     assert!(!second.has_ended());
@@ -96,5 +107,4 @@ fn who_waits_for_a_busy_table_can_be_interrupted() {
     first.go_on();
     assert!(first.wait().success());
     project.require_honest_control();
-    assert_eq!(project.committed_batches(TABLE).len(), 0);
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use kimball_lake::{CommitOutcome, DataFile, DataFileWriter, SharedTable, Swap, TableId, Warehouse};
+use kimball_lake::{
+    CommitOutcome, DataFile, DataFileWriter, LakeError, SharedTable, Swap, TableId, Warehouse,
+};
 use kimball_retry::{Classify, Jitter, RetryPolicy};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -112,6 +114,8 @@ impl Committer {
 struct Pending {
     change: Change,
     files: Vec<DataFile>,
+    /// Whether a commit was tried whose end may not have been seen: its files may belong to the table.
+    is_tried: bool,
     answer: Option<Answer<Written>>,
 }
 
@@ -147,14 +151,14 @@ impl Worker {
                 let _abandoned = answer.send(self.read(&partition).await);
             }
             let partitions = changes.iter().flat_map(|(change, _)| change.partitions.clone()).collect();
-            let before = self.version();
+            if changes.is_empty() {
+                continue;
+            }
+            // Where the table cannot be opened, each change is told why.
+            let before = self.caught_up().await.map(|table| table.version()).ok();
             self.commit_all(changes).await;
             self.keep_up(partitions, before).await;
         }
-    }
-
-    fn version(&self) -> i64 {
-        self.table.as_ref().map_or(0, SharedTable::version)
     }
 
     /// The table with everything that others have committed.
@@ -167,7 +171,10 @@ impl Worker {
         }
         match self.target.warehouse.open_shared(&self.target.table).await? {
             Some(table) => Ok(self.table.insert(table)),
-            None => Err(ControlError::Stopped { table: self.target.table.to_string() }),
+            None => {
+                let location = self.target.warehouse.locate(&self.target.table)?.to_string();
+                Err(LakeError::Missing { table: self.target.table.to_string(), location }.into())
+            }
         }
     }
 
@@ -183,7 +190,7 @@ impl Worker {
         let mut pending = Vec::with_capacity(changes.len());
         for (change, answer) in changes {
             match self.write(&change).await {
-                Ok(files) => pending.push(Pending { change, files, answer: Some(answer) }),
+                Ok(files) => pending.push(Pending { change, files, is_tried: false, answer: Some(answer) }),
                 Err(error) => {
                     let _abandoned = answer.send(Err(error));
                 }
@@ -256,18 +263,34 @@ impl Worker {
     async fn attempt(&mut self, chosen: &mut Vec<Pending>) -> Result<CommitOutcome, ControlError> {
         let columns = self.target.partition_columns;
         let table = self.caught_up().await?;
-        let (fresh, stale): (Vec<_>, Vec<_>) =
-            std::mem::take(chosen).into_iter().partition(|pending| is_fresh(columns, table, &pending.change));
-        *chosen = fresh;
+        let mut stale = Vec::new();
+        for pending in std::mem::take(chosen) {
+            let is_there = pending.is_tried && pending.files.iter().all(|file| table.holds(file.path()));
+            if is_there {
+                // An attempt that seemed to fail had succeeded.
+                let files = pending.files.clone();
+                pending.end(Ok(Written::Committed(files)));
+            } else if is_fresh(columns, table, &pending.change) {
+                chosen.push(pending);
+            } else {
+                stale.push(pending);
+            }
+        }
         for lost in stale {
+            // What was tried may have happened, and been merged with other files since.
+            if lost.is_tried {
+                lost.end(Ok(Written::Stale));
+                continue;
+            }
             if let Err(error) = table.table().discard(lost.files.clone()).await {
                 tracing::warn!(table = %table.table().name(), %error, "a file that nobody needs stays behind");
             }
             lost.end(Ok(Written::Stale));
         }
-        let Some(probe) = chosen.first().and_then(|first| first.files.first()).cloned() else {
+        if chosen.is_empty() {
             return Ok(CommitOutcome::Committed { version: table.version() });
-        };
+        }
+        chosen.iter_mut().for_each(|pending| pending.is_tried = true);
         let changes: Vec<&Change> = chosen.iter().map(|pending| &pending.change).collect();
         let blind = changes.iter().all(|change| change.removed.is_empty() && !change.exclusive);
         let swap = Swap {
@@ -280,7 +303,7 @@ impl Worker {
             Err(error) => {
                 // What seems to have failed may have happened: then the log names our files.
                 let table = self.caught_up().await?;
-                match table.holds(probe.path()) {
+                match swap.files.iter().all(|file| table.holds(file.path())) {
                     true => Ok(CommitOutcome::Committed { version: table.version() }),
                     false => Err(error.into()),
                 }
@@ -290,16 +313,14 @@ impl Worker {
 
     /// Merges small files of `partitions` and writes a checkpoint when one is due. Nothing depends on either, so that
     /// a failure is a warning.
-    async fn keep_up(&mut self, partitions: BTreeSet<Vec<String>>, before: i64) {
+    async fn keep_up(&mut self, partitions: BTreeSet<Vec<String>>, before: Option<i64>) {
         for partition in partitions {
             if let Err(error) = self.compact(partition).await {
                 tracing::warn!(table = %self.target.table, %error, "small files could not be merged");
             }
         }
-        if before / CHECKPOINT_EVERY == self.version() / CHECKPOINT_EVERY {
-            return;
-        }
         if let Some(table) = &mut self.table
+            && before.is_some_and(|before| before / CHECKPOINT_EVERY < table.version() / CHECKPOINT_EVERY)
             && let Err(error) = table.tidy_up().await
         {
             tracing::warn!(table = %self.target.table, %error, "the log could not be tidied up");
@@ -318,7 +339,7 @@ impl Worker {
         let rows = compaction.merge(&table.read(&removed).await?).map_err(malformed)?;
         let change = Change { rows, removed, partitions: vec![partition], exclusive: false };
         let files = self.write(&change).await?;
-        self.commit_some(vec![Pending { change, files, answer: None }]).await;
+        self.commit_some(vec![Pending { change, files, is_tried: false, answer: None }]).await;
         Ok(())
     }
 }

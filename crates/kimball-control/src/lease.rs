@@ -3,7 +3,8 @@
 //! A lease is taken by compare-and-commit on the one row of its target. What really keeps a writer out is the
 //! epoch: it rises with every taking, and a data commit fails when the target's log holds a higher one.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -32,15 +33,42 @@ pub struct Leases {
     table: TableId,
     owner: Owner,
     committer: OnceCell<Committer>,
+    abandoned: Arc<Abandoned>,
 }
 
-/// The right to write one table.
+/// The right to write one table. One that is dropped without being given back is as one of a dead process to those who
+/// share these [`Leases`]; to others it is held as long as this process lives.
 #[derive(Debug)]
 pub struct Lease {
     target_table: String,
     epoch: i64,
     inherited: bool,
     files: Vec<DataFile>,
+    abandoned: Arc<Abandoned>,
+    is_given_back: bool,
+}
+
+/// Leases that stand in the table under this process, and that nobody here uses any more: the table and the epoch.
+#[derive(Debug, Default)]
+struct Abandoned(Mutex<BTreeSet<(String, i64)>>);
+
+impl Abandoned {
+    fn add(&self, target_table: &str, epoch: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((target_table.to_owned(), epoch));
+    }
+
+    fn holds(&self, target_table: &str, epoch: i64) -> bool {
+        let abandoned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        abandoned.contains(&(target_table.to_owned(), epoch))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.is_given_back {
+            self.abandoned.add(&self.target_table, self.epoch);
+        }
+    }
 }
 
 /// How an attempt to take a lease ended.
@@ -77,7 +105,8 @@ impl Leases {
     /// [`LakeError::InvalidName`] when the schema is no plain folder name.
     pub fn new(warehouse: &Warehouse, etl_schema: &str, owner: Owner) -> Result<Self, LakeError> {
         let table = TableId::new(etl_schema, "etl_leases")?;
-        Ok(Self { warehouse: warehouse.clone(), table, owner, committer: OnceCell::new() })
+        let warehouse = warehouse.clone();
+        Ok(Self { warehouse, table, owner, committer: OnceCell::new(), abandoned: Arc::default() })
     }
 
     /// Takes the lease on a table if nobody alive has it.
@@ -88,7 +117,7 @@ impl Leases {
         let committer = self.committer().await?;
         loop {
             let (files, held) = self.read(target_table).await?;
-            if let Some(owner) = held.as_ref().and_then(|held| living(held, now)) {
+            if let Some(owner) = held.as_ref().and_then(|held| self.living(target_table, held, now)) {
                 return Ok(LeaseAttempt::Busy(owner));
             }
             let inherited = held.as_ref().is_some_and(|held| held.owner.is_some());
@@ -99,9 +128,19 @@ impl Leases {
                 partitions: vec![vec![target_table.to_owned()]],
                 exclusive: true,
             };
-            if let Written::Committed(files) = committer.commit(change).await? {
-                let target_table = target_table.to_owned();
-                return Ok(LeaseAttempt::Taken(Lease { target_table, epoch, inherited, files }));
+            match committer.commit(change).await {
+                Ok(Written::Committed(files)) => {
+                    let (target_table, abandoned) = (target_table.to_owned(), Arc::clone(&self.abandoned));
+                    let lease =
+                        Lease { target_table, epoch, inherited, files, abandoned, is_given_back: false };
+                    return Ok(LeaseAttempt::Taken(lease));
+                }
+                Ok(Written::Stale) => {}
+                Err(error) => {
+                    // It may have been taken all the same.
+                    self.abandoned.add(target_table, epoch);
+                    return Err(error);
+                }
             }
         }
     }
@@ -110,17 +149,24 @@ impl Leases {
     ///
     /// # Errors
     /// Write failures.
-    pub async fn release(&self, lease: Lease, now: DateTime<Utc>) -> Result<(), ControlError> {
-        self.replace(&lease, None, now).await.map(|_| ())
+    pub async fn release(&self, mut lease: Lease, now: DateTime<Utc>) -> Result<(), ControlError> {
+        self.replace(&lease, None, now).await?;
+        lease.is_given_back = true;
+        Ok(())
     }
 
-    /// Gives a sign of life; the lease is lost when `None` comes back.
+    /// Gives a sign of life; says whether the lease is still there. After a failure it may be, and another sign may be
+    /// given.
     ///
     /// # Errors
     /// Write failures.
-    pub async fn renew(&self, lease: Lease, now: DateTime<Utc>) -> Result<Option<Lease>, ControlError> {
-        let files = self.replace(&lease, Some(&self.owner), now).await?;
-        Ok(files.map(|files| Lease { files, ..lease }))
+    pub async fn renew(&self, lease: &mut Lease, now: DateTime<Utc>) -> Result<bool, ControlError> {
+        let files = self.replace(lease, Some(&self.owner), now).await?;
+        let is_there = files.is_some();
+        if let Some(files) = files {
+            lease.files = files;
+        }
+        Ok(is_there)
     }
 
     /// Whether a living process has the lease on a table.
@@ -129,7 +175,7 @@ impl Leases {
     /// Read failures.
     pub async fn is_held(&self, target_table: &str, now: DateTime<Utc>) -> Result<bool, ControlError> {
         let (_, held) = self.read(target_table).await?;
-        Ok(held.as_ref().and_then(|held| living(held, now)).is_some())
+        Ok(held.as_ref().and_then(|held| self.living(target_table, held, now)).is_some())
     }
 
     async fn replace(
@@ -138,15 +184,39 @@ impl Leases {
         owner: Option<&Owner>,
         now: DateTime<Utc>,
     ) -> Result<Option<Vec<DataFile>>, ControlError> {
-        let change = Change {
-            rows: self.row(&lease.target_table, owner, lease.epoch, now)?,
-            removed: lease.files.clone(),
-            partitions: vec![vec![lease.target_table.clone()]],
-            exclusive: true,
-        };
-        match self.committer().await?.commit(change).await? {
-            Written::Committed(files) => Ok(Some(files)),
-            Written::Stale => Ok(None),
+        let mut removed = lease.files.clone();
+        loop {
+            let change = Change {
+                rows: self.row(&lease.target_table, owner, lease.epoch, now)?,
+                removed,
+                partitions: vec![vec![lease.target_table.clone()]],
+                exclusive: true,
+            };
+            if let Written::Committed(files) = self.committer().await?.commit(change).await? {
+                return Ok(Some(files));
+            }
+            // A sign of life that seemed to fail may have been given: then the lease is ours in other files.
+            let (files, held) = self.read(&lease.target_table).await?;
+            let is_ours = held
+                .is_some_and(|held| held.epoch == lease.epoch && held.owner.as_ref() == Some(&self.owner));
+            if !is_ours {
+                return Ok(None);
+            }
+            removed = files;
+        }
+    }
+
+    /// The holder, unless it is dead for certain, has given up here or, on another machine, is silent for too long.
+    fn living(&self, target_table: &str, held: &Held, now: DateTime<Utc>) -> Option<Owner> {
+        let owner = held.owner.clone()?;
+        match owner.liveness() {
+            Liveness::Alive if owner == self.owner && self.abandoned.holds(target_table, held.epoch) => None,
+            Liveness::Alive => Some(owner),
+            Liveness::Dead => None,
+            Liveness::Unknown => {
+                let silent = held.heartbeat_at.is_none_or(|heartbeat| now - heartbeat > EXPIRY);
+                (!silent).then_some(owner)
+            }
         }
     }
 
@@ -218,19 +288,6 @@ impl Leases {
     pub async fn close(self) {
         if let Some(committer) = self.committer.into_inner() {
             committer.close().await;
-        }
-    }
-}
-
-/// The holder, unless it is dead for certain or, on another machine, silent for too long.
-fn living(held: &Held, now: DateTime<Utc>) -> Option<Owner> {
-    let owner = held.owner.clone()?;
-    match owner.liveness() {
-        Liveness::Alive => Some(owner),
-        Liveness::Dead => None,
-        Liveness::Unknown => {
-            let silent = held.heartbeat_at.is_none_or(|heartbeat| now - heartbeat > EXPIRY);
-            (!silent).then_some(owner)
         }
     }
 }

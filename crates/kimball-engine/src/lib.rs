@@ -21,6 +21,7 @@ mod load;
 mod merge;
 mod nulls;
 mod quality;
+mod scarce_joins;
 mod session;
 mod source;
 mod spark_types;

@@ -1,18 +1,20 @@
 //! Query sessions: one DataFusion runtime for all pipelines of a run, a session of its own for each step.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::error::Result as QueryResult;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, UnboundedMemoryPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryLimit, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use crate::EngineError;
+use crate::scarce_joins::ComparableKeys;
 use crate::spark_types::SparkTypes;
 
 /// The smaller side of a join up to which it is not shuffled.
@@ -26,10 +28,14 @@ const UNACCOUNTED: u64 = 256 * 1024 * 1024;
 /// Bytes of rows that do not fit into memory, on disk at a time.
 const SPILLED_BYTES: u64 = 256 * 1024 * 1024 * 1024;
 
-/// Rows of a batch where memory is scarce: what is merged from many sorted runs is a batch of each.
-const SCARCE_BATCH_ROWS: usize = 4_096;
+/// Rows of a batch where memory is scarce, one for so many bytes of it: what is merged from many sorted runs is a batch
+/// of each.
+const BYTES_A_BATCH_ROW: usize = 64 * 1024;
+const SCARCE_BATCH_ROWS: RangeInclusive<usize> = 256..=4_096;
 /// What a sort sets aside for merging its runs where memory is scarce: many sorts run at a time.
 const SCARCE_MERGE_BYTES: usize = 1024 * 1024;
+/// The share of the pool that one thread's sort sets aside, at most: several sorts run at a time, each on all threads.
+const MERGE_SHARE: usize = 16;
 
 /// What all queries of a run share: one memory pool, one folder for what does not fit into it, and the
 /// number of threads one query may use.
@@ -92,12 +98,19 @@ impl EngineRuntime {
 
     /// A session without tables. `now()` and its relatives are the run's clock reading.
     pub(crate) fn session(&self, clock: DateTime<Utc>) -> SessionContext {
+        // A plan for one thread alone would have no joins that spill.
+        let partitions = if self.memory == Memory::Scarce { self.partitions.max(2) } else { self.partitions };
         let mut config = SessionConfig::new()
-            .with_target_partitions(self.partitions)
+            .with_target_partitions(partitions)
             .with_information_schema(false)
             .with_collect_statistics(false);
+        let pool = match self.runtime.memory_pool.memory_limit() {
+            MemoryLimit::Finite(pool) => pool,
+            _ => usize::MAX,
+        };
         if self.memory == Memory::Scarce {
-            config = config.with_batch_size(SCARCE_BATCH_ROWS);
+            let rows = pool / BYTES_A_BATCH_ROW;
+            config = config.with_batch_size(rows.clamp(*SCARCE_BATCH_ROWS.start(), *SCARCE_BATCH_ROWS.end()));
         }
         let options = config.options_mut();
         options.execution.parquet.schema_force_view_types = false;
@@ -109,17 +122,29 @@ impl EngineRuntime {
             options.optimizer.prefer_hash_join = false;
             options.execution.sort_spill_reservation_bytes = SCARCE_MERGE_BYTES;
         }
+        let merging = &mut options.execution.sort_spill_reservation_bytes;
+        *merging = (*merging).min(pool / (MERGE_SHARE * partitions));
         options.sql_parser.map_string_types_to_utf8view = false;
         options.sql_parser.enable_ident_normalization = false;
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.runtime))
             .with_default_features()
-            .with_physical_optimizer_rules(sound_rules())
+            .with_physical_optimizer_rules(self.rules())
             .with_type_planner(Arc::new(SparkTypes))
             .build();
         state.execution_props_mut().query_execution_start_time = Some(clock);
         SessionContext::new_with_state(state)
+    }
+}
+
+impl EngineRuntime {
+    fn rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+        let mut rules = sound_rules();
+        if self.memory == Memory::Scarce {
+            rules.insert(0, Arc::new(ComparableKeys));
+        }
+        rules
     }
 }
 

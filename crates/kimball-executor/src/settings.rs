@@ -13,8 +13,8 @@ const DEFAULT_WORKERS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 /// The most workers that make sense in one process.
 pub(crate) const MOST_WORKERS: usize = 1024;
 
-/// The smallest memory limit under which sorts and joins can still spill: 32 MiB.
-const LEAST_MEMORY: u64 = 32 * 1024 * 1024;
+/// The smallest memory limit under which sorts and joins can still spill: 64 MiB.
+const LEAST_MEMORY: u64 = 64 * 1024 * 1024;
 
 /// What becomes of a run when a pipeline fails. What is already loading always finishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,7 +55,7 @@ pub enum SettingsError {
     #[error("{0} workers cannot be used: ask for 1 to {MOST_WORKERS}")]
     Workers(usize),
     /// Less memory than a sort or a join needs in order to spill.
-    #[error("a memory limit of {0} bytes is too small: give at least {LEAST_MEMORY} bytes (32 MiB)")]
+    #[error("a memory limit of {0} bytes is too small: give at least {LEAST_MEMORY} bytes (64 MiB)")]
     Memory(u64),
     /// A run time that no open interval can end after (semantics 4.7).
     #[error("the run time {0} cannot be used: it must lie between 1900-01-01 and 9999-12-31")]
@@ -167,7 +167,7 @@ impl SettingsBuilder {
         self
     }
 
-    /// Bytes that the process of the run is to hold, at least 32 MiB; what does not fit spills to disk. Below 512 MiB
+    /// Bytes that the process of the run is to hold, at least 64 MiB; what does not fit spills to disk. Below 512 MiB
     /// the limit is one for the queries alone, which get half of it: the program itself needs its share.
     #[must_use]
     pub fn memory_limit(mut self, bytes: u64) -> Self {

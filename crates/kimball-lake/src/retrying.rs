@@ -25,8 +25,8 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::error::fault_of_store;
 
-/// Attempts after the first at one call. The delays add up to about three seconds: what lasts longer is for the
-/// retry of the pipeline, which begins after half a minute.
+/// Attempts after the first at one call. The delays add up to a second or two: what lasts longer is for the retry of the
+/// pipeline, which begins after half a minute.
 const RETRIES: u32 = 7;
 const FIRST_DELAY: Duration = Duration::from_millis(25);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);

@@ -83,7 +83,8 @@ impl SharedTable {
         as_signed(self.version)
     }
 
-    /// Takes in what others have committed since.
+    /// Takes in what others have committed since. Where the next entry is missing because it was cleaned away while this
+    /// process slept, the table is opened anew.
     ///
     /// # Errors
     /// Read failures.
@@ -95,7 +96,10 @@ impl SharedTable {
             }
             self.take(actions);
         }
-        Ok(())
+        match self.lies_below_a_checkpoint(self.version + 1).await? {
+            true => self.reopen().await,
+            false => Ok(()),
+        }
     }
 
     /// Opens the table anew.
@@ -203,9 +207,13 @@ impl SharedTable {
         let log = self.table.inner.log_store();
         match log.write_commit_entry(self.version + 1, entry, fresh_id()).await {
             Ok(()) if self.lies_below_a_checkpoint(self.version + 1).await? => {
-                // The entry was cleaned away before this process, which slept, wrote it again: nobody will read it.
+                // Either somebody wrote a checkpoint just now; or the entry had been cleaned away while this process
+                // slept, and nobody will read what it wrote again. The table tells.
                 self.reopen().await?;
-                Ok(CommitOutcome::Conflict)
+                match swap.files.iter().all(|file| self.holds(file.path())) {
+                    true => Ok(CommitOutcome::Committed { version: self.version() }),
+                    false => Ok(CommitOutcome::Conflict),
+                }
             }
             Ok(()) => {
                 self.take(data.actions);

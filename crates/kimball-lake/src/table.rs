@@ -289,13 +289,17 @@ impl LakeTable {
         Ok(())
     }
 
-    /// The newest version after `after` whose commit carries this `userMetadata`; `None` when there is none in the log.
+    /// The newest version after `after` whose commit carries this `userMetadata`; `None` when there is none in the log,
+    /// which ends where entries have been cleaned away.
     ///
     /// # Errors
     /// [`LakeError::Delta`] when a log entry cannot be read.
     pub async fn commit_after(&self, after: i64, user_metadata: &str) -> Result<Option<i64>, LakeError> {
         for version in (after + 1..=self.version()).rev() {
             let actions = self.actions_of(version).await?;
+            if actions.is_empty() {
+                return Ok(None);
+            }
             let commit = actions.iter().find_map(|action| match action {
                 Action::CommitInfo(commit) => Some(commit),
                 _ => None,

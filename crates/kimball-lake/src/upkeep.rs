@@ -13,6 +13,8 @@ use crate::{LakeError, LakeTable, SharedTable};
 
 const LOG: &str = "_delta_log";
 const LAST_CHECKPOINT: &str = "_delta_log/_last_checkpoint";
+/// Log files that one call deletes: others wait for the table meanwhile.
+const EXPIRED_AT_A_TIME: usize = 300;
 /// Digits of a version in the name of a log file (Delta protocol, "Delta Log Entries").
 const VERSION_DIGITS: usize = 20;
 
@@ -68,7 +70,9 @@ impl SharedTable {
         log.retain(|file| file.last_modified.timestamp_millis() < before);
         let checkpoints = log.iter().filter(|file| is_checkpoint(file)).filter_map(version_of);
         let Some(oldest_kept) = checkpoints.max() else { return Ok(()) };
-        for file in log.iter().filter(|file| version_of(file).is_some_and(|version| version < oldest_kept)) {
+        log.sort_by_key(version_of);
+        let expired = log.iter().filter(|file| version_of(file).is_some_and(|version| version < oldest_kept));
+        for file in expired.take(EXPIRED_AT_A_TIME) {
             if let Some(version) = version_of(file).filter(|_| is_entry(file)) {
                 self.delete_removed_by(version).await?;
             }
@@ -80,7 +84,7 @@ impl SharedTable {
         Ok(())
     }
 
-    /// Deletes the data files that a version removed: names are never used twice, so that no later version has them.
+    /// Deletes the data files that a version removed, and the newest one does not have: names are not used twice.
     async fn delete_removed_by(&self, version: u64) -> Result<(), LakeError> {
         let store = self.table.inner.object_store();
         let actions = self.entry(version).await?.unwrap_or_default();

@@ -116,6 +116,11 @@ pub fn prove(proof: &Proof, tell: impl Fn(&str)) -> Result<Option<Refuted>> {
             tell(&format!("{loaded} inputs, {accepted} of them accepted"));
         }
     }
+    // A proof that reads nothing but garbage proves little.
+    if accepted == 0 {
+        return Ok(Some(Refuted { difference: "no input was accepted".to_owned(), scenario: None }));
+    }
+    tell(&format!("{loaded} inputs, {accepted} of them accepted"));
     Ok(None)
 }
 

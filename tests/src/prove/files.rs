@@ -29,6 +29,12 @@ const ROWS: usize = 40;
 /// When a folder cannot be written.
 pub fn prove(proof: &Proof, tell: impl Fn(&str)) -> Result<Option<Refuted>> {
     let mut dice = Dice::new(proof.seed);
+    for format in FORMATS {
+        if !matches!(load(format, &undamaged(format)?)?, Ended::Loaded) {
+            let difference = format!("an undamaged {format} file does not load");
+            return Ok(Some(Refuted { difference, scenario: None }));
+        }
+    }
     let (mut loaded, mut refused) = (0, 0);
     for case in 0..proof.cases {
         let format = FORMATS[case % FORMATS.len()];

@@ -122,7 +122,7 @@ impl Race<'_> {
             let mut command = Command::new(self.kimball);
             command.current_dir(&self.root).arg("run").arg(self.config(*number));
             command.args(["--format", "json", "--run-time", &minute(round + 1).to_rfc3339()]);
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             command.spawn().map_err(TestkitError::io(self.kimball))
         };
         let started = numbers.iter().map(start).collect::<Result<Vec<_>>>()?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result as QueryResult;
 use datafusion::execution::SendableRecordBatchStream;
@@ -15,7 +16,6 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::spill_file::SpillFile;
 use datafusion::physical_plan::SpillManager;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, SpillMetrics};
-use datafusion::physical_plan::spill::get_record_batch_memory_size;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::TryStreamExt;
 
@@ -26,8 +26,11 @@ use crate::columns::ROW_ID;
 /// Rows held in memory before a spool goes to disk, in bytes.
 const IN_MEMORY: usize = 64 * 1024 * 1024;
 
-/// Where memory is limited, the share of it that one spool may hold. A batch has a dozen.
+/// Where memory is limited, the share of it that one spool may hold. A batch has two dozen.
 const SHARE: usize = 32;
+
+/// Files that a spool is spread over, at most: each stays open as long as the spool lives.
+const FILES: usize = 4;
 
 /// A set of rows that can be read many times.
 #[derive(Debug)]
@@ -56,21 +59,28 @@ pub(crate) struct SpoolRoom {
 
 impl SpoolRoom {
     pub(crate) fn of(session: &SessionContext) -> Self {
-        Self { runtime: session.runtime_env(), width: session.copied_config().target_partitions().max(1) }
+        Self { runtime: session.runtime_env(), width: width(session.copied_config().target_partitions()) }
     }
 
     pub(crate) fn of_frame(frame: &DataFrame) -> Self {
         let task = frame.task_ctx();
-        Self { runtime: task.runtime_env(), width: task.session_config().target_partitions().max(1) }
+        Self { runtime: task.runtime_env(), width: width(task.session_config().target_partitions()) }
     }
 
-    /// Bytes that one spool may hold in memory.
-    fn in_memory(&self) -> usize {
-        match self.runtime.memory_pool.memory_limit() {
-            MemoryLimit::Finite(limit) => IN_MEMORY.min(limit / SHARE),
-            _ => IN_MEMORY,
+    /// Whether a spool that holds `held` bytes may hold `more`: all spools leave half of the memory to queries.
+    fn has_room(&self, held: usize, more: usize) -> bool {
+        let pool = &self.runtime.memory_pool;
+        match pool.memory_limit() {
+            MemoryLimit::Finite(limit) => {
+                held + more <= IN_MEMORY.min(limit / SHARE) && pool.reserved() + more <= limit / 2
+            }
+            _ => held + more <= IN_MEMORY,
         }
     }
+}
+
+fn width(partitions: usize) -> usize {
+    partitions.clamp(1, FILES)
 }
 
 /// A spool that is being filled.
@@ -79,6 +89,8 @@ pub(crate) struct SpoolWriter {
     schema: SchemaRef,
     rows: u64,
     memory: Vec<RecordBatch>,
+    /// Counts what batches share once.
+    counter: RecordBatchMemoryCounter,
     reserved: MemoryReservation,
     disk: Option<Files>,
 }
@@ -91,7 +103,13 @@ struct Files {
     bytes: usize,
 }
 
-type Step = dyn FnMut(Option<&RecordBatch>) -> QueryResult<Option<Arc<dyn SpillFile>>> + Send;
+type Step = dyn FnMut(Option<&RecordBatch>) -> QueryResult<Stepped> + Send;
+
+/// What a step came to: the bytes of a batch that was appended, or the file that was ended.
+enum Stepped {
+    Appended(usize),
+    Ended(Option<Arc<dyn SpillFile>>),
+}
 
 /// A file in the making. The library gives its type no name, so that it lives in a function: called with a batch it
 /// appends, without one it ends the file and gives it back.
@@ -104,8 +122,8 @@ impl OpenFile {
     fn create(spills: &SpillManager) -> Result<Self, EngineError> {
         let mut file = spills.create_in_progress_file("spool")?;
         let step = move |batch: Option<&RecordBatch>| match batch {
-            Some(batch) => file.append_batch(batch).map(|_| None),
-            None => file.finish(),
+            Some(batch) => file.append_batch(batch).map(Stepped::Appended),
+            None => file.finish().map(Stepped::Ended),
         };
         Ok(Self { step: Box::new(step), rows: 0 })
     }
@@ -121,9 +139,10 @@ impl Files {
         let place = self.next % self.files.len().max(1);
         self.next += 1;
         if let Some(file) = self.files.get_mut(place) {
-            (file.step)(Some(batch))?;
+            if let Stepped::Appended(bytes) = (file.step)(Some(batch))? {
+                self.bytes += bytes;
+            }
             file.rows += batch.num_rows() as u64;
-            self.bytes += get_record_batch_memory_size(batch);
         }
         Ok(())
     }
@@ -131,7 +150,7 @@ impl Files {
     fn finish(self) -> Result<SpooledRows, EngineError> {
         let mut ended = Vec::with_capacity(self.files.len());
         for mut open in self.files {
-            if let Some(file) = (open.step)(None)? {
+            if let Stepped::Ended(Some(file)) = (open.step)(None)? {
                 ended.push(SpooledFile { file, rows: open.rows });
             }
         }
@@ -142,7 +161,8 @@ impl Files {
 impl SpoolWriter {
     pub(crate) fn new(room: SpoolRoom, schema: SchemaRef) -> Self {
         let reserved = MemoryConsumer::new("spool").register(&room.runtime.memory_pool);
-        Self { room, schema, rows: 0, memory: Vec::new(), reserved, disk: None }
+        let counter = RecordBatchMemoryCounter::new();
+        Self { room, schema, rows: 0, memory: Vec::new(), counter, reserved, disk: None }
     }
 
     pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<(), EngineError> {
@@ -153,9 +173,8 @@ impl SpoolWriter {
         if let Some(files) = &mut self.disk {
             return files.push(&batch);
         }
-        let bytes = get_record_batch_memory_size(&batch);
-        let has_room = self.reserved.size() + bytes <= self.room.in_memory();
-        if has_room && self.reserved.try_grow(bytes).is_ok() {
+        let bytes = self.counter.count_batch(&batch);
+        if self.room.has_room(self.reserved.size(), bytes) && self.reserved.try_grow(bytes).is_ok() {
             self.memory.push(batch);
             return Ok(());
         }

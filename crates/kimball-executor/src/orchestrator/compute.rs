@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use kimball_config::{Pipeline, TableName};
-use kimball_engine::{Batch, ChangeSet, MergeTarget, Refresh, StagedBatch};
+use kimball_engine::{Batch, ChangeSet, EngineRuntime, MergeTarget, Refresh, StagedBatch};
 use kimball_lake::{LakeTable, LiveRows};
 
 use super::{RunContext, table_id, watermarks};
 use crate::error::PipelineError;
 
 /// A batch that is ready to be committed.
-pub(super) struct Computed {
+pub(super) struct Computed<'a> {
+    /// What the batch was computed with, and its other tables are to be.
+    pub(super) runtime: &'a EngineRuntime,
     pub(super) staged: StagedBatch,
     /// The tables that foreign keys were found in.
     pub(super) dimensions: BTreeMap<TableName, LakeTable>,
@@ -25,11 +27,11 @@ pub(super) struct Computed {
 
 impl RunContext {
     /// Computes a batch; one that does not fit into memory is computed anew in a way that needs less.
-    pub(super) async fn compute_within_memory(
-        &self,
-        batch: &Batch<'_>,
+    pub(super) async fn compute_within_memory<'a>(
+        &'a self,
+        batch: &Batch<'a>,
         target: Option<&LakeTable>,
-    ) -> Result<Computed, PipelineError> {
+    ) -> Result<Computed<'a>, PipelineError> {
         match (self.compute(batch, target.cloned()).await, &self.thrifty) {
             (Err(PipelineError::Engine(error)), Some(thrifty)) if error.is_out_of_memory() => {
                 tracing::info!(table = %batch.pipeline.table, %error, "computed anew with joins that spill");
@@ -45,11 +47,12 @@ impl RunContext {
     }
 
     /// Stages the rows of a batch, finds their keys and merges them into `target`, which is made if there is none.
-    async fn compute(
-        &self,
-        batch: &Batch<'_>,
+    async fn compute<'a>(
+        &'a self,
+        batch: &Batch<'a>,
         mut target: Option<LakeTable>,
-    ) -> Result<Computed, PipelineError> {
+    ) -> Result<Computed<'a>, PipelineError> {
+        let runtime = batch.runtime;
         let mut staged = self.unless_cancelled(batch.stage_unread(target.as_ref())).await?;
         self.require_companions(batch, &staged).await?;
         if staged.is_unread() {
@@ -60,7 +63,16 @@ impl RunContext {
             let merge = batch.merge_unread(&mut staged, merged);
             if let Some((change, warnings)) = self.unless_cancelled(merge).await? {
                 let dimensions = batch.dimensions.clone();
-                return Ok(Computed { staged, dimensions, inferred: 0, table, live, change, warnings });
+                return Ok(Computed {
+                    runtime,
+                    staged,
+                    dimensions,
+                    inferred: 0,
+                    table,
+                    live,
+                    change,
+                    warnings,
+                });
             }
             staged = self.unless_cancelled(batch.stage(Some(&table))).await?;
             target = Some(table);
@@ -69,7 +81,7 @@ impl RunContext {
         let batch = &Batch { dimensions: &dimensions, ..*batch };
         let (table, live) = self.target_of(batch, target, &staged).await?;
         let (change, warnings) = self.merge(batch, &staged, &table, &live).await?;
-        Ok(Computed { staged, dimensions, inferred, table, live, change, warnings })
+        Ok(Computed { runtime, staged, dimensions, inferred, table, live, change, warnings })
     }
 
     pub(super) async fn target_of(

@@ -102,6 +102,10 @@ impl RunContext {
         // Facts of one run take turns; only others can hold the lease then.
         let _turn = self.inferring.lock().await;
         let lease = self.take_lease_patiently(dimension, PATIENCE).await?;
+        if lease.is_inherited() {
+            // Its own load settles what was left.
+            self.mark_open(dimension);
+        }
         let written = self.write_members(batch, dimension, members, &lease).await;
         if let Err(error) = self.leases.release(lease, clock::now()).await {
             tracing::warn!(table = %dimension.table, %error, "the lease could not be given back");

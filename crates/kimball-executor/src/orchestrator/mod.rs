@@ -53,8 +53,10 @@ pub(crate) struct RunContext {
     recording: Mutex<()>,
     /// Targets that had a RUNNING row when the run began to look.
     unsettled: OnceCell<BTreeSet<String>>,
-    /// Targets of which this run left a RUNNING row, as nobody knew whether its commit had happened.
-    unverified: std::sync::Mutex<BTreeSet<String>>,
+    /// Targets of which this run may have left a RUNNING row.
+    left_open: std::sync::Mutex<BTreeSet<String>>,
+    /// Tables that this run made.
+    made: std::sync::Mutex<BTreeSet<String>>,
     cancel: CancelToken,
 }
 
@@ -113,7 +115,8 @@ impl RunContext {
             inferring: Mutex::new(()),
             recording: Mutex::new(()),
             unsettled: OnceCell::new(),
-            unverified: std::sync::Mutex::default(),
+            left_open: std::sync::Mutex::default(),
+            made: std::sync::Mutex::default(),
             cancel: stops.cancel,
             warehouse,
         })

@@ -41,6 +41,12 @@ pub(super) fn effect_metadata(batch_id: &str) -> String {
 impl RunContext {
     /// Whether a dead process may have left a batch of this pipeline open.
     pub(super) async fn is_unsettled(&self, pipeline: &Pipeline) -> Result<bool, PipelineError> {
+        let target = pipeline.table.to_string();
+        Ok(self.is_marked_open(pipeline).await? && !self.leases.is_held(&target, clock::now()).await?)
+    }
+
+    /// Whether the control table showed an open batch of the table when this run first looked, or this run left one.
+    pub(super) async fn is_marked_open(&self, pipeline: &Pipeline) -> Result<bool, PipelineError> {
         let unsettled = self
             .unsettled
             .get_or_try_init(async || -> Result<BTreeSet<String>, PipelineError> {
@@ -48,17 +54,13 @@ impl RunContext {
             })
             .await?;
         let target = pipeline.table.to_string();
-        let is_open = unsettled.contains(&target) || self.is_unverified(&target);
-        Ok(is_open && !self.leases.is_held(&target, clock::now()).await?)
+        let left_open = self.left_open.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(unsettled.contains(&target) || left_open.contains(&target))
     }
 
-    /// Whether this run left a batch of the table open.
-    pub(super) fn is_unverified(&self, target: &str) -> bool {
-        self.unverified.lock().unwrap_or_else(PoisonError::into_inner).contains(target)
-    }
-
-    pub(super) fn mark_unverified(&self, pipeline: &Pipeline) {
-        self.unverified.lock().unwrap_or_else(PoisonError::into_inner).insert(pipeline.table.to_string());
+    /// Notes that a batch of the table may be open that nobody works on any more.
+    pub(super) fn mark_open(&self, pipeline: &Pipeline) {
+        self.left_open.lock().unwrap_or_else(PoisonError::into_inner).insert(pipeline.table.to_string());
     }
 
     /// Ends the open batches of this pipeline's table, whose lease is held with `epoch`; false when none was left open.
@@ -80,7 +82,7 @@ impl RunContext {
         let target = self.fence(pipeline, epoch).await?;
         for (batch_id, rows) in open {
             let committed = match &target {
-                // The whole log is asked, from its end: times of commits say nothing, as clocks differ and go back.
+                // The log is asked from its end on: times of commits say nothing, as clocks differ and go back.
                 Some(target) => target.commit_after(-1, &batch_metadata(&batch_id)).await?,
                 None => None,
             };
@@ -88,7 +90,7 @@ impl RunContext {
             tracing::info!(target = %target_name, batch_id, ?committed, "settled a batch of a dead process");
             self.control.settle(&rows, &end).await?;
         }
-        self.unverified.lock().unwrap_or_else(PoisonError::into_inner).remove(&target_name);
+        self.left_open.lock().unwrap_or_else(PoisonError::into_inner).remove(&target_name);
         Ok(true)
     }
 

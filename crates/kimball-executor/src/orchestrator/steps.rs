@@ -18,6 +18,7 @@
 //! 10. The lease is given back.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use arrow::datatypes::Schema;
@@ -79,7 +80,7 @@ impl RunContext {
             loop {
                 tokio::select! {
                     result = &mut work => break result,
-                    _ = beat.tick() => held = self.renew(held.take()).await,
+                    _ = beat.tick() => self.renew(&mut held).await,
                 }
             }
         };
@@ -132,21 +133,24 @@ impl RunContext {
     }
 
     /// A lease that cannot be renewed may be lost; the commit is fenced against that, so the work goes on.
-    async fn renew(&self, lease: Option<Lease>) -> Option<Lease> {
-        match self.leases.renew(lease?, clock::now()).await {
-            Ok(renewed) => renewed,
-            Err(error) => {
-                tracing::warn!(%error, "the lease could not be renewed");
-                None
-            }
+    async fn renew(&self, held: &mut Option<Lease>) {
+        let Some(lease) = held else { return };
+        match self.leases.renew(lease, clock::now()).await {
+            Ok(true) => {}
+            Ok(false) => *held = None,
+            Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
         }
     }
 
     async fn load_leased(&self, pipeline: &Pipeline, turn: &Turn) -> Result<PipelineLoad, PipelineError> {
         let epoch = turn.epoch;
         let predecessor = if turn.inherited { Predecessor::Died } else { Predecessor::Released };
-        let is_settled = (turn.inherited || self.is_marked_open(pipeline))
-            && self.settle(pipeline, epoch, predecessor).await?;
+        if turn.inherited {
+            // Should settling fail, who takes the lease next inherits nothing, and has to know.
+            self.mark_open(pipeline);
+        }
+        let is_settled =
+            self.is_marked_open(pipeline).await? && self.settle(pipeline, epoch, predecessor).await?;
         let prepared = self.unless_cancelled(self.prepare(pipeline)).await?;
         let batch_id = clock::new_batch_id();
         let batch = self.batch(pipeline, &prepared, &batch_id);
@@ -154,28 +158,29 @@ impl RunContext {
         if !is_unmarked && self.is_up_to_date(pipeline, &prepared, &batch).await? {
             return Ok(up_to_date(&prepared));
         }
-        let running = self.begin(pipeline, &prepared, &batch_id).await?;
+        let running = match self.begin(pipeline, &prepared, &batch_id).await {
+            Ok(running) => running,
+            Err(error) => {
+                // It may have begun all the same.
+                self.mark_open(pipeline);
+                return Err(error);
+            }
+        };
         match self.compute_and_commit(&batch, &prepared, epoch).await {
             Ok(loaded) => self.succeed(pipeline, &prepared, running, loaded).await,
             Err(error) if error.is_unverified() => {
                 // Nobody knows how the batch ended: the next attempt settles it like one of a dead process.
-                self.mark_unverified(pipeline);
+                self.mark_open(pipeline);
                 Err(error)
             }
             Err(error) => {
-                if prepared.target.is_none() {
+                if prepared.target.is_none() && self.was_made(pipeline) {
                     self.take_back(pipeline).await;
                 }
                 self.fail(pipeline, running, &error, turn.attempt).await;
                 Err(error)
             }
         }
-    }
-
-    /// Whether the control table showed an open batch when this run first looked, or this run left one.
-    fn is_marked_open(&self, pipeline: &Pipeline) -> bool {
-        let target = pipeline.table.to_string();
-        self.is_unverified(&target) || self.unsettled.get().is_some_and(|tables| tables.contains(&target))
     }
 
     async fn begin(
@@ -211,11 +216,13 @@ impl RunContext {
         for _ in 0..RECOMPUTATIONS {
             self.stop_if_cancelled()?;
             if let Some(target) = &target {
-                self.catch_up(batch, target, epoch).await?;
+                // Seldom needed, and then of unknown size.
+                let runtime = self.thrifty.as_ref().unwrap_or(batch.runtime);
+                self.catch_up(&Batch { runtime, ..*batch }, target, epoch).await?;
             }
-            let Computed { staged, dimensions, inferred, table, live, mut change, warnings } =
+            let Computed { runtime, staged, dimensions, inferred, table, live, mut change, warnings } =
                 self.compute_within_memory(batch, target.as_ref()).await?;
-            let batch = &Batch { dimensions: &dimensions, ..*batch };
+            let batch = &Batch { runtime, dimensions: &dimensions, ..*batch };
             self.stop_if_cancelled()?;
             self.write_mini_dimensions(batch, &staged, &table, epoch).await?;
             self.write_junk_dimensions(batch, &staged, &table, epoch).await?;
@@ -240,11 +247,32 @@ impl RunContext {
                 let warnings = warnings.into_iter().chain(stale).chain(behind).chain(unmarked).collect();
                 return Ok(Loaded { rows_read: staged.rows_read().to_vec(), change, inferred, warnings });
             }
-            target = Some(table.refreshed().await?);
+            let refreshed = table.refreshed().await?;
+            self.require_same_watermarks(batch, &refreshed).await?;
+            target = Some(refreshed);
         }
         let message =
             format!("others committed to the table {RECOMPUTATIONS} times while this batch was computed");
         Err(PipelineError::failed(FaultKind::Conflict, &pipeline.table, message))
+    }
+
+    /// A batch is computed anew on what others left only if they did not load what it loads: a process that was thought
+    /// dead may have.
+    async fn require_same_watermarks(
+        &self,
+        batch: &Batch<'_>,
+        target: &LakeTable,
+    ) -> Result<(), PipelineError> {
+        for source in batch.sources {
+            let id = watermarks::watermark_id(batch.pipeline, &source.source.alias);
+            let found = target.transaction(&id).await?;
+            if found.is_some() && found != source.watermark {
+                let message =
+                    format!("another process loaded the changes of {} meanwhile", source.source.name);
+                return Err(PipelineError::failed(FaultKind::Conflict, &batch.pipeline.table, message));
+            }
+        }
+        Ok(())
     }
 
     async fn transactions(
@@ -280,7 +308,14 @@ impl RunContext {
         pipeline: &Pipeline,
         columns: &Schema,
     ) -> Result<LakeTable, PipelineError> {
-        Ok(self.warehouse.create(&table_id(&pipeline.table)?, columns, &new_table(pipeline)).await?)
+        let made = self.warehouse.create(&table_id(&pipeline.table)?, columns, &new_table(pipeline)).await?;
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(pipeline.table.to_string());
+        Ok(made)
+    }
+
+    /// Whether this run made the table of a pipeline: somebody else's must not be taken back.
+    fn was_made(&self, pipeline: &Pipeline) -> bool {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&pipeline.table.to_string())
     }
 
     /// Removes a table that this batch made and could not fill: a refused first batch leaves nothing.
@@ -321,6 +356,7 @@ impl RunContext {
         if let Err(error) = self.control.finish(running, &end).await {
             // The rows are in the table: the batch succeeded, whatever its control row says until it is settled.
             tracing::warn!(table = %pipeline.table, %error, "the control row could not be ended");
+            self.mark_open(pipeline);
             warnings
                 .push(format!("the rows are loaded, but their control row could not be written: {error}"));
         }
@@ -352,7 +388,8 @@ impl RunContext {
             error_message: Some(format!("{}: {message}{which}", error.kind().class())),
         };
         if let Err(lost) = self.control.finish(running, &end).await {
-            // The first error is the one to tell; the row is settled by the next run.
+            // The first error is the one to tell; the row is settled by the next attempt or run.
+            self.mark_open(pipeline);
             tracing::warn!(table = %pipeline.table, error = %lost, "the control row could not be ended");
         }
     }

@@ -33,8 +33,8 @@ fn no_worker_and_absurdly_many_workers_are_refused() {
 }
 
 #[test]
-fn a_memory_limit_below_32_mebibytes_is_refused() {
-    let least = 32 << 20;
+fn a_memory_limit_below_64_mebibytes_is_refused() {
+    let least = 64 << 20;
     assert_eq!(Settings::builder().memory_limit(least - 1).build(), Err(SettingsError::Memory(least - 1)));
     assert_eq!(Settings::builder().memory_limit(least).build().unwrap().memory_limit(), Some(least));
 }

@@ -105,7 +105,8 @@ impl Calls {
 
 /// The name of a file without what is random in it.
 fn named(file: &str) -> &str {
-    if file.starts_with("part-") { "part" } else { file }
+    let random = ["part-", "deletion_vector_", "cdc-"];
+    random.into_iter().find(|kind| file.starts_with(kind)).unwrap_or(file)
 }
 
 struct DisturbedStores {
