@@ -58,6 +58,7 @@ pub(super) async fn merge(
     merge.register_confirmed(remembered).await?;
     merge.register_settled().await?;
     merge.register("lives", &merge.lives()).await?;
+    merge.register("stirred", &merge.stirred()).await?;
     merge.register("members", &merge.members()).await?;
     merge.register("floored", &merge.floored()).await?;
     merge.register("points", &merge.points()).await?;

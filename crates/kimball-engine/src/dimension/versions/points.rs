@@ -5,13 +5,23 @@ use crate::columns::{ACTION, BEYOND, OPEN_END, action, equal_keys, least_in, lis
 use crate::stage::Arrival;
 
 impl VersionMerge<'_> {
-    /// `members`: what the batch has to know of each member that the table knows.
+    /// `stirred`: the part of `chain` that belongs to members with a change that is not settled. Of a snapshot that is
+    /// hardly any; the versions of all others stay as they are.
+    pub(super) fn stirred(&self) -> String {
+        format!(
+            "SELECT c.* FROM (SELECT DISTINCT {} FROM lives) l JOIN chain c ON {}",
+            self.keys,
+            equal_keys("l", "c", self.merge.keys())
+        )
+    }
+
+    /// `members`: what the batch has to know of each member that has changes and that the table knows.
     pub(super) fn members(&self) -> String {
         let keys = &self.keys;
         format!(
             "SELECT {keys}, bool_or(__present) AS __open, min(CASE WHEN __present THEN __vf END) AS __life_start, \
              max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, bool_or(__skel AND __cur) AS __inferred, \
-             max(CASE WHEN NOT __present AND __vt > __vf THEN __vt END) AS __last_delete FROM chain GROUP BY {keys}"
+             max(CASE WHEN NOT __present AND __vt > __vf THEN __vt END) AS __last_delete FROM stirred GROUP BY {keys}"
         )
     }
 
@@ -68,7 +78,7 @@ impl VersionMerge<'_> {
         );
         let versions = format!(
             "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __vf AS __p, __e AS __rank_e, CAST(-1 AS BIGINT) AS __rank_v, __e, \
-             CAST(NULL AS BIGINT) AS __id, __th, __uh, false AS __is_repeat, {no_row} FROM chain WHERE __present"
+             CAST(NULL AS BIGINT) AS __id, __th, __uh, false AS __is_repeat, {no_row} FROM stirred WHERE __present"
         );
         let repeats = format!(
             "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __at AS __p, __at AS __rank_e, CAST(-2 AS BIGINT) AS __rank_v, __at AS __e, \
@@ -84,7 +94,7 @@ impl VersionMerge<'_> {
             "SELECT {}, w.__life, w.__p, w.__e, w.__id, w.__th, w.__uh, w.__is_repeat, v.__sk, v.__f, v.__r, v.__vt AS __old_vt, \
              v.__was_current AS __old_cur, coalesce(v.__skel, false) AS __old_skel, v.__th AS __old_th, v.__uh AS __old_uh, v.__e AS __old_e, \
              coalesce(v.__f, w.__cf) AS __cf, coalesce(v.__r, w.__cr) AS __cr FROM ({newest}) w LEFT JOIN \
-             (SELECT *, CAST(0 AS BIGINT) AS __life, __vf AS __p FROM chain WHERE __present) v ON {}",
+             (SELECT *, CAST(0 AS BIGINT) AS __life, __vf AS __p FROM stirred WHERE __present) v ON {}",
             listed("w", self.merge.keys()),
             equal_keys("w", "v", &point)
         )
