@@ -9,14 +9,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use kimball_tests::demo::{self, DemoOptions};
 use kimball_tests::error::TestkitError;
-use kimball_tests::prove::stories::{self, Crashes, Faults, Kills};
+use kimball_tests::prove::stories::{self, Crashes, Faults, FullDisks, Kills};
 use kimball_tests::prove::{
     Proof, Refuted, broker, configs, control, files, histories, races, simulation, stars,
 };
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
 const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       \
-    kimball-testkit prove [histories|stars|broker|configs|files|crashes|faults|kills|races|simulation|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
+    kimball-testkit prove [histories|stars|broker|configs|files|crashes|full|faults|kills|races|simulation|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -114,13 +114,14 @@ fn source(what: &str, folder: &Path) -> ExitCode {
 /// `prove [PROOF] [CASES [SEED]]`: all of them without a word, by default with as many cases as each of them is worth and
 /// a seed from the clock.
 fn prove(arguments: &[String]) -> ExitCode {
-    const PROOFS: [&str; 11] = [
+    const PROOFS: [&str; 12] = [
         "histories",
         "stars",
         "broker",
         "configs",
         "files",
         "crashes",
+        "full",
         "faults",
         "kills",
         "races",
@@ -165,6 +166,10 @@ fn prove(arguments: &[String]) -> ExitCode {
     if is_asked("crashes") && holds {
         println!("runs that die at any call to the storage against an undisturbed twin");
         holds &= disturbed_stories(&Crashes { every: 1 }, "crashes");
+    }
+    if is_asked("full") && holds {
+        println!("runs whose disk fills up at any call to the storage against an undisturbed twin");
+        holds &= disturbed_stories(&FullDisks { every: 1 }, "full disks");
     }
     if is_asked("faults") && holds {
         println!("runs whose calls to the storage fail by chance against an undisturbed twin");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kimball_tests::prove::stories::{Crashes, Disturbance, Faults, prove};
+use kimball_tests::prove::stories::{Crashes, Disturbance, Faults, FullDisks, prove};
 use kimball_tests::scenario::find_scenarios;
 
 /// One call in so many ends its process.
@@ -18,6 +18,12 @@ fn disturb(disturbance: &impl Disturbance) -> u64 {
 fn a_run_that_dies_at_a_call_to_the_storage_is_made_up_for_by_the_next() {
     let points = disturb(&Crashes { every: EVERY });
     assert!(points > 10, "only {points} crashes");
+}
+
+#[test]
+fn a_run_whose_disk_fills_up_fails_and_is_made_up_for_by_the_next() {
+    let points = disturb(&FullDisks { every: 3 * EVERY });
+    assert!(points > 5, "only {points} full disks");
 }
 
 #[test]

@@ -23,8 +23,8 @@ Usage: cargo xtask VERB
   prove [PROOF] [CASES [SEED]]           `histories` against the algebra of their changes (100,000 cases by default),
                                          `stars`: facts against a full recomputation (20,000), `broker`: foreign
                                          keys against nested loops (5,000), `configs` that nobody would write
-                                         (1,000,000), `files` that are damaged (2,000), `crashes` at every call to
-                                         the storage, `faults` (10 a run) and `kills` (8 a run) by chance, `races`
+                                         (1,000,000), `files` that are damaged (2,000), `crashes` and `full` disks
+                                         at every call to the storage, `faults` (10 a run) and `kills` (8 a run) by chance, `races`
                                          (25 rounds), `simulation` (1,000 schedules), `control` (10,000 batches), or
                                          all; where a case can be cut down, it becomes a file
   demo [--scale S] [--dir DIR] [ARGS]    builds the engine and shows a whole project on generated retail tables

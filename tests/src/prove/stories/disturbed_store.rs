@@ -31,6 +31,8 @@ pub enum Fate {
     Calm,
     /// The process ends before this one of the calls that change something, counted from 1.
     DiesAt(u64),
+    /// From this one of the calls that change something on the disk is full, counted from 1.
+    FullAt(u64),
     /// One in ten fails, and one in ten of the writes that were made says that it failed. The seed, the place and the
     /// number of the call at that place decide, so that a run is disturbed alike whatever order its calls come in.
     Fails {
@@ -76,10 +78,15 @@ impl Calls {
         self.failed.load(Ordering::SeqCst)
     }
 
-    fn note_change(&self) {
+    fn note_change(&self) -> Result<()> {
         let made = self.made.fetch_add(1, Ordering::SeqCst) + 1;
-        if self.fate == Fate::DiesAt(made) {
-            std::process::abort();
+        match self.fate {
+            Fate::DiesAt(fatal) if made == fatal => std::process::abort(),
+            Fate::FullAt(full) if made >= full => {
+                let source = Box::new(io::Error::from(io::ErrorKind::StorageFull));
+                Err(Error::Generic { store: "disturbed", source })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -137,7 +144,7 @@ impl fmt::Display for DisturbedStore {
 #[async_trait::async_trait]
 impl ObjectStore for DisturbedStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.calls.note_change();
+        self.calls.note_change()?;
         self.calls.fails("put", location)?;
         let put = self.store.put_opts(location, payload, options).await?;
         self.calls.fails("put, and said that it did not,", location)?;
@@ -149,7 +156,7 @@ impl ObjectStore for DisturbedStore {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.calls.note_change();
+        self.calls.note_change()?;
         self.calls.fails("begin", location)?;
         self.store.put_multipart_opts(location, options).await
     }
@@ -167,8 +174,12 @@ impl ObjectStore for DisturbedStore {
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let calls = self.calls.clone();
         let asked = locations.map(move |location| {
-            calls.note_change();
             let location = location?;
+            match calls.note_change() {
+                // Deleting needs no room.
+                Err(_) if matches!(calls.fate, Fate::FullAt(_)) => {}
+                noted => noted?,
+            }
             calls.fails("delete", &location).map(|()| location)
         });
         self.store.delete_stream(asked.boxed())
@@ -198,13 +209,13 @@ impl ObjectStore for DisturbedStore {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.calls.note_change();
+        self.calls.note_change()?;
         self.calls.fails("copy", to)?;
         self.store.copy_opts(from, to, options).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.calls.note_change();
+        self.calls.note_change()?;
         self.calls.fails("rename", to)?;
         self.store.rename_opts(from, to, options).await
     }

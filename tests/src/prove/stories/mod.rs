@@ -5,6 +5,7 @@
 mod crashes;
 mod disturbed_store;
 mod faults;
+mod full;
 mod kills;
 
 use std::fs;
@@ -27,6 +28,7 @@ pub use self::crashes::Crashes;
 pub use self::disturbed_store::Fate;
 pub(crate) use self::disturbed_store::{Calls, DisturbedStore};
 pub use self::faults::Faults;
+pub use self::full::FullDisks;
 pub use self::kills::Kills;
 
 /// The control table of every story, and tables that say who did what when.
@@ -222,6 +224,7 @@ impl Copied {
         let fate = match fate {
             Fate::Calm => "calm".to_owned(),
             Fate::DiesAt(call) => format!("dies:{call}"),
+            Fate::FullAt(call) => format!("full:{call}"),
             Fate::Fails { seed } => format!("fails:{seed}"),
         };
         command.args(["disturbed", &fate]).arg(self.folder.path());
@@ -289,7 +292,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The process that is disturbed: `FATE FOLDER RUN_TIME REFRESH CONFIG...`, where FATE is `calm`, `dies:CALL` or
+/// The process that is disturbed: `FATE FOLDER RUN_TIME REFRESH CONFIG...`, where FATE is `calm`, `dies:CALL`, `full:CALL` or
 /// `fails:SEED`. Prints at its end how many calls it made that change something, and how many failed.
 ///
 /// # Errors
@@ -301,6 +304,7 @@ pub fn be_disturbed(arguments: &[String]) -> Result<String> {
     let fate = match fate.split_once(':') {
         None if fate == "calm" => Fate::Calm,
         Some(("dies", call)) => Fate::DiesAt(number(call)?),
+        Some(("full", call)) => Fate::FullAt(number(call)?),
         Some(("fails", seed)) => Fate::Fails { seed: number(seed)? },
         _ => return Err(unknown()),
     };
@@ -324,7 +328,8 @@ pub fn be_disturbed(arguments: &[String]) -> Result<String> {
     let failed = match run_project(&request)? {
         RunOutcome::Refused(message) => Some(message),
         RunOutcome::Finished(results) => results.into_iter().find_map(|result| {
-            (result.status != "SUCCESS").then(|| format!("{}: {:?}", result.table_name, result.message))
+            let told = || format!("{}: {:?} {:?}", result.table_name, result.error_class, result.message);
+            (result.status != "SUCCESS").then(told)
         }),
     };
     match failed {
