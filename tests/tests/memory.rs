@@ -47,11 +47,11 @@ fn project() -> Project {
     project
 }
 
-/// Writes the source of a day: on the second some rows have changed, some are gone and some are new.
+/// Writes the source of a day: on the second most rows have changed, some are gone and some are new.
 fn write_day(project: &Project, day: usize) {
     let mut text = "id,seen,city,note,since\n".to_owned();
     for id in (0..ROWS + (day - 1) * 500).filter(|id| day == 1 || id % 400 != 3) {
-        let is_changed = day == 2 && id % 100 == 7;
+        let is_changed = day == 2 && id % 3 != 0;
         let (city, since) = if is_changed { ("Oslo", 2) } else { ("Rome", 1) };
         // Many members share an instant, so that equal keys lie in many batches.
         let seen = format!("2020-01-01 00:{:02}:00", id % 3);
