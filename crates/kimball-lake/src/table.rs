@@ -8,6 +8,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
 use datafusion::prelude::SessionContext;
+use delta_kernel::Error as KernelError;
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::{Action, LogicalFileView, StructType};
 use deltalake::operations::create::CreateBuilder;
@@ -61,12 +62,17 @@ impl Warehouse {
     }
 
     async fn open_url(&self, url: &url::Url, name: String) -> Result<Option<LakeTable>, LakeError> {
-        let Some(mut inner) = self.handle(url, Folder::MustExist)? else { return Ok(None) };
-        match inner.load().await {
-            Ok(()) => Ok(Some(LakeTable { name, inner })),
-            Err(DeltaTableError::NotATable(_)) => Ok(None),
-            Err(source) => Err(LakeError::Delta { table: name, source: Box::new(source) }),
+        // A table whose first load is taken back goes while it is opened: a second look does not find it any more.
+        for is_last in [false, true] {
+            let Some(mut inner) = self.handle(url, Folder::MustExist)? else { return Ok(None) };
+            match inner.load().await {
+                Ok(()) => return Ok(Some(LakeTable { name, inner })),
+                Err(DeltaTableError::NotATable(_)) => return Ok(None),
+                Err(DeltaTableError::KernelError(KernelError::FileNotFound(_))) if !is_last => {}
+                Err(source) => return Err(LakeError::Delta { table: name, source: Box::new(source) }),
+            }
         }
+        Ok(None)
     }
 
     /// Removes a table that was made and never written: one whose only version is its creation. Any other is
