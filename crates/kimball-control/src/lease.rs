@@ -9,18 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, TimeDelta, Utc};
-use kimball_lake::{DataFile, LakeError, TableId, Warehouse};
-use tokio::sync::OnceCell;
+use kimball_lake::{DataFile, LakeError, Warehouse};
 
-use crate::committer::{Change, Committer, Target, Written};
+use crate::committer::{Change, Written};
+use crate::etl_table::{Design, EtlTable};
 use crate::row::Columns;
-use crate::store::create_if_absent;
 use crate::{ControlError, Liveness, Owner};
 
-const PARTITIONS: &[&str] = &["target_table"];
-
-/// Nobody looks back at leases.
-const LOG_KEPT: &str = "interval 1 days";
+const DESIGN: Design = Design {
+    name: "etl_leases",
+    schema: lease_schema,
+    partition_columns: &["target_table"],
+    // Nobody looks back at leases.
+    log_kept: "interval 1 days",
+};
 
 /// A holder on another machine that has given no sign of life for this long is taken for dead: the last
 /// resort, and harmless even if wrong, as its epoch is fenced off.
@@ -29,10 +31,8 @@ const EXPIRY: TimeDelta = TimeDelta::minutes(15);
 /// The leases of a warehouse.
 #[derive(Debug)]
 pub struct Leases {
-    warehouse: Warehouse,
-    table: TableId,
+    table: EtlTable,
     owner: Owner,
-    committer: OnceCell<Committer>,
     abandoned: Arc<Abandoned>,
 }
 
@@ -104,9 +104,8 @@ impl Leases {
     /// # Errors
     /// [`LakeError::InvalidName`] when the schema is no plain folder name.
     pub fn new(warehouse: &Warehouse, etl_schema: &str, owner: Owner) -> Result<Self, LakeError> {
-        let table = TableId::new(etl_schema, "etl_leases")?;
-        let warehouse = warehouse.clone();
-        Ok(Self { warehouse, table, owner, committer: OnceCell::new(), abandoned: Arc::default() })
+        let table = EtlTable::new(warehouse, etl_schema, &DESIGN)?;
+        Ok(Self { table, owner, abandoned: Arc::default() })
     }
 
     /// Takes the lease on a table if nobody alive has it.
@@ -114,7 +113,7 @@ impl Leases {
     /// # Errors
     /// Read and write failures.
     pub async fn take(&self, target_table: &str, now: DateTime<Utc>) -> Result<LeaseAttempt, ControlError> {
-        let committer = self.committer().await?;
+        let committer = self.table.committer().await?;
         loop {
             let (files, held) = self.read(target_table).await?;
             if let Some(owner) = held.as_ref().and_then(|held| self.living(target_table, held, now)) {
@@ -192,7 +191,7 @@ impl Leases {
                 partitions: vec![vec![lease.target_table.clone()]],
                 exclusive: true,
             };
-            if let Written::Committed(files) = self.committer().await?.commit(change).await? {
+            if let Written::Committed(files) = self.table.committer().await?.commit(change).await? {
                 return Ok(Some(files));
             }
             // A sign of life that seemed to fail may have been given: then the lease is ours in other files.
@@ -221,7 +220,7 @@ impl Leases {
     }
 
     async fn read(&self, target_table: &str) -> Result<(Vec<DataFile>, Option<Held>), ControlError> {
-        let (files, batches) = self.committer().await?.read(vec![target_table.to_owned()]).await?;
+        let (files, batches) = self.table.committer().await?.read(vec![target_table.to_owned()]).await?;
         let held =
             batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| self.held(batch)).transpose()?;
         Ok((files, held))
@@ -242,7 +241,7 @@ impl Leases {
             let epoch = columns.number("epoch", 0)?.unwrap_or_default();
             Ok(Held { owner, epoch, heartbeat_at: columns.time("heartbeat_at", 0)? })
         };
-        read().map_err(|source| ControlError::Columns { table: self.table.to_string(), source })
+        read().map_err(|source| self.table.malformed(source))
     }
 
     fn row(
@@ -267,28 +266,12 @@ impl Leases {
                 Arc::new(heartbeat),
             ],
         )
-        .map_err(|source| ControlError::Columns { table: self.table.to_string(), source })
-    }
-
-    async fn committer(&self) -> Result<&Committer, ControlError> {
-        self.committer
-            .get_or_try_init(async || {
-                create_if_absent(&self.warehouse, &self.table, &lease_schema(), PARTITIONS, LOG_KEPT).await?;
-                Ok(Committer::start(Target {
-                    warehouse: self.warehouse.clone(),
-                    table: self.table.clone(),
-                    partition_columns: PARTITIONS,
-                    compaction: None,
-                }))
-            })
-            .await
+        .map_err(|source| self.table.malformed(source))
     }
 
     /// Waits until everything is written, upkeep of the table included.
     pub async fn close(self) {
-        if let Some(committer) = self.committer.into_inner() {
-            committer.close().await;
-        }
+        self.table.close().await;
     }
 }
 

@@ -9,6 +9,7 @@ mod batch;
 mod committer;
 mod compaction;
 mod error;
+mod etl_table;
 mod lease;
 mod owner;
 mod repeats;

@@ -8,24 +8,24 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use kimball_lake::{LakeError, LakeTable, TableId, Warehouse};
-use tokio::sync::OnceCell;
+use kimball_lake::{LakeError, LakeTable, Warehouse};
 
 use crate::ControlError;
-use crate::committer::{Change, Committer, Target};
-use crate::store::create_if_absent;
+use crate::committer::Change;
+use crate::etl_table::{Design, EtlTable};
 
-const PARTITIONS: &[&str] = &["target_table"];
-
-/// Nobody looks back at repeats.
-const LOG_KEPT: &str = "interval 1 days";
+const DESIGN: Design = Design {
+    name: "etl_repeats",
+    schema: repeat_schema,
+    partition_columns: &["target_table"],
+    // Nobody looks back at repeats.
+    log_kept: "interval 1 days",
+};
 
 /// The remembered repeats of a warehouse.
 #[derive(Debug)]
 pub struct RepeatStore {
-    warehouse: Warehouse,
-    table: TableId,
-    committer: OnceCell<Committer>,
+    table: EtlTable,
 }
 
 impl RepeatStore {
@@ -34,8 +34,7 @@ impl RepeatStore {
     /// # Errors
     /// [`LakeError::InvalidName`] when the schema is no plain folder name.
     pub fn new(warehouse: &Warehouse, etl_schema: &str) -> Result<Self, LakeError> {
-        let table = TableId::new(etl_schema, "etl_repeats")?;
-        Ok(Self { warehouse: warehouse.clone(), table, committer: OnceCell::new() })
+        Ok(Self { table: EtlTable::new(warehouse, etl_schema, &DESIGN)? })
     }
 
     /// The table as it stands: target_table, key_hash (the hash of the natural key, semantics 2.1), effective_at,
@@ -45,7 +44,7 @@ impl RepeatStore {
     /// # Errors
     /// Read failures.
     pub async fn open(&self) -> Result<Option<LakeTable>, ControlError> {
-        Ok(self.warehouse.open(&self.table).await?)
+        self.table.open().await
     }
 
     /// Remembers repeats of one target: rows of key_hash, effective_at and life.
@@ -54,14 +53,14 @@ impl RepeatStore {
     /// Write failures.
     pub async fn remember(&self, target_table: &str, repeats: &[RecordBatch]) -> Result<(), ControlError> {
         let rows = concat_batches(&repeat_schema(), &self.with_target(target_table, repeats)?)
-            .map_err(|source| ControlError::Columns { table: self.table.to_string(), source })?;
+            .map_err(|source| self.table.malformed(source))?;
         if rows.num_rows() == 0 {
             return Ok(());
         }
         let partitions = vec![vec![target_table.to_owned()]];
         let change = Change { rows, removed: Vec::new(), partitions, exclusive: false };
         // An append takes nothing away, so that it is never stale.
-        self.committer().await?.commit(change).await.map(|_| ())
+        self.table.committer().await?.commit(change).await.map(|_| ())
     }
 
     fn with_target(
@@ -69,7 +68,7 @@ impl RepeatStore {
         target_table: &str,
         repeats: &[RecordBatch],
     ) -> Result<Vec<RecordBatch>, ControlError> {
-        let malformed = |source| ControlError::Columns { table: self.table.to_string(), source };
+        let malformed = |source| self.table.malformed(source);
         let one = |rows: &RecordBatch| {
             let target: ArrayRef = Arc::new(StringArray::from(vec![target_table; rows.num_rows()]));
             let columns = [target].into_iter().chain(rows.columns().iter().map(Arc::clone)).collect();
@@ -78,26 +77,9 @@ impl RepeatStore {
         repeats.iter().map(one).collect()
     }
 
-    async fn committer(&self) -> Result<&Committer, ControlError> {
-        self.committer
-            .get_or_try_init(async || {
-                create_if_absent(&self.warehouse, &self.table, &repeat_schema(), PARTITIONS, LOG_KEPT)
-                    .await?;
-                Ok(Committer::start(Target {
-                    warehouse: self.warehouse.clone(),
-                    table: self.table.clone(),
-                    partition_columns: PARTITIONS,
-                    compaction: None,
-                }))
-            })
-            .await
-    }
-
     /// Waits until everything is written, upkeep of the table included.
     pub async fn close(self) {
-        if let Some(committer) = self.committer.into_inner() {
-            committer.close().await;
-        }
+        self.table.close().await;
     }
 }
 

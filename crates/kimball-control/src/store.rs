@@ -1,30 +1,27 @@
 //! `etl_control`: one row a batch and source, RUNNING when it starts, ended in place.
 
-use std::collections::BTreeMap;
-
-use arrow::datatypes::Schema;
 use chrono::{DateTime, TimeDelta, Utc};
-use kimball_lake::{DataFile, LakeError, LakeTable, NewTable, TableId, Warehouse};
-use tokio::sync::OnceCell;
+use kimball_lake::{DataFile, LakeError, Warehouse};
 
-use crate::committer::{Change, Committer, Target, Written};
+use crate::committer::{Change, Written};
 use crate::compaction::Compaction;
+use crate::etl_table::{Design, EtlTable};
 use crate::row::{control_schema, of_batches, to_batch};
 use crate::{BatchState, BatchStatus, ControlError, ControlRow, Transition};
 
-const PARTITIONS: &[&str] = &["target_table", "source_table"];
-/// How long people can look back with `TIMESTAMP AS OF`.
-const LOG_KEPT: &str = "interval 30 days";
+const DESIGN: Design = Design {
+    name: "etl_control",
+    schema: control_schema,
+    partition_columns: &["target_table", "source_table"],
+    log_kept: "interval 30 days",
+};
 /// Characters of an error message that are kept.
 const MESSAGE_CHARS: usize = 4_000;
 
 /// The control table of a warehouse.
 #[derive(Debug)]
 pub struct ControlStore {
-    warehouse: Warehouse,
-    table: TableId,
-    committer: OnceCell<Committer>,
-    compaction: Compaction,
+    table: EtlTable,
 }
 
 /// A source of a batch and how far it was read.
@@ -86,16 +83,15 @@ impl ControlStore {
     /// # Errors
     /// [`LakeError::InvalidName`] when the schema is no plain folder name.
     pub fn new(warehouse: &Warehouse, etl_schema: &str) -> Result<Self, LakeError> {
-        let table = TableId::new(etl_schema, "etl_control")?;
-        let compaction = Compaction::default();
-        Ok(Self { warehouse: warehouse.clone(), table, committer: OnceCell::new(), compaction })
+        let table = EtlTable::new(warehouse, etl_schema, &DESIGN)?;
+        Ok(Self { table: table.compacted(Compaction::default()) })
     }
 
     /// The same table, whose rows are dropped some time after they are older than `history`. Watermarks and batches
     /// that have not ended stay.
     #[must_use]
     pub fn with_history(self, history: TimeDelta) -> Self {
-        Self { compaction: Compaction { history: Some(history) }, ..self }
+        Self { table: self.table.compacted(Compaction { history: Some(history) }) }
     }
 
     /// All rows; none before the first batch.
@@ -143,9 +139,9 @@ impl ControlStore {
             partitions: partitions(&rows),
             exclusive: false,
         };
-        match self.committer().await?.commit(change).await? {
+        match self.table.committer().await?.commit(change).await? {
             Written::Committed(files) => Ok(RunningBatch { rows, files }),
-            Written::Stale => Err(ControlError::Contention { table: self.table.to_string(), attempts: 1 }),
+            Written::Stale => Err(self.table.contention()),
         }
     }
 
@@ -161,7 +157,7 @@ impl ControlStore {
             partitions: partitions(&rows),
             exclusive: false,
         };
-        match self.committer().await?.commit(change).await? {
+        match self.table.committer().await?.commit(change).await? {
             Written::Committed(_) => Ok(()),
             Written::Stale => self.rewrite(&running.rows, end).await,
         }
@@ -185,8 +181,8 @@ impl ControlStore {
     /// Rewrites the partition of one row; false when somebody else changed it meanwhile.
     async fn rewrite_partition(&self, row: &ControlRow, end: &BatchEnd) -> Result<bool, ControlError> {
         let partition = vec![row.target_table.clone(), row.source_table.clone()];
-        let (files, rows) = self.committer().await?.read(partition).await?;
-        let all = of_batches(&rows).map_err(|source| self.columns(source))?;
+        let (files, rows) = self.table.committer().await?.read(partition).await?;
+        let all = of_batches(&rows).map_err(|source| self.table.malformed(source))?;
         let (mine, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|found| found.batch_id == row.batch_id && found.is_running());
         if mine.is_empty() {
@@ -200,69 +196,25 @@ impl ControlStore {
             partitions: partitions(&rows),
             exclusive: true,
         };
-        Ok(matches!(self.committer().await?.commit(change).await?, Written::Committed(_)))
+        Ok(matches!(self.table.committer().await?.commit(change).await?, Written::Committed(_)))
     }
 
     async fn rows_where(&self, condition: &str) -> Result<Vec<ControlRow>, ControlError> {
-        match self.warehouse.open(&self.table).await? {
-            Some(table) => of_batches(&table.read(condition).await?).map_err(|source| self.columns(source)),
+        match self.table.open().await? {
+            Some(table) => {
+                of_batches(&table.read(condition).await?).map_err(|source| self.table.malformed(source))
+            }
             None => Ok(Vec::new()),
         }
     }
 
-    async fn committer(&self) -> Result<&Committer, ControlError> {
-        self.committer
-            .get_or_try_init(async || {
-                create_if_absent(&self.warehouse, &self.table, &control_schema(), PARTITIONS, LOG_KEPT)
-                    .await?;
-                Ok(Committer::start(Target {
-                    warehouse: self.warehouse.clone(),
-                    table: self.table.clone(),
-                    partition_columns: PARTITIONS,
-                    compaction: Some(self.compaction.clone()),
-                }))
-            })
-            .await
-    }
-
     /// Waits until everything is written, upkeep of the table included.
     pub async fn close(self) {
-        if let Some(committer) = self.committer.into_inner() {
-            committer.close().await;
-        }
+        self.table.close().await;
     }
 
     fn batch(&self, rows: &[ControlRow]) -> Result<arrow::array::RecordBatch, ControlError> {
-        to_batch(rows).map_err(|source| self.columns(source))
-    }
-
-    fn columns(&self, source: arrow::error::ArrowError) -> ControlError {
-        ControlError::Columns { table: self.table.to_string(), source }
-    }
-}
-
-/// Makes a support table; somebody else may make it at the same time.
-pub(crate) async fn create_if_absent(
-    warehouse: &Warehouse,
-    table: &TableId,
-    schema: &Schema,
-    partitions: &[&str],
-    log_kept: &str,
-) -> Result<LakeTable, ControlError> {
-    if let Some(found) = warehouse.open(table).await? {
-        return Ok(found);
-    }
-    let new = NewTable {
-        partition_by: partitions.iter().map(|&column| column.to_owned()).collect(),
-        properties: BTreeMap::from([("delta.logRetentionDuration".to_owned(), log_kept.to_owned())]),
-        ..NewTable::default()
-    };
-    match warehouse.create(table, schema, &new).await {
-        Ok(made) => Ok(made),
-        Err(error) => match warehouse.open(table).await? {
-            Some(found) => Ok(found),
-            None => Err(error.into()),
-        },
+        to_batch(rows).map_err(|source| self.table.malformed(source))
     }
 }
 
