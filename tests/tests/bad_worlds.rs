@@ -32,6 +32,13 @@ fn failure(project: &Project) -> (String, String) {
     (text(&result["error_class"]), text(&result["error_message"]))
 }
 
+/// Demands that the dimension's load fails for its storage; the message.
+fn storage_error(project: &Project) -> String {
+    let (class, message) = failure(project);
+    assert_eq!(class, "StorageError", "{message}");
+    message
+}
+
 /// Demands that the day is loaded now.
 fn require_mended(project: &Project) {
     let twin = loaded();
@@ -65,8 +72,7 @@ fn a_data_file_of_the_target_that_is_gone_is_named() {
     let file = data_files(&project, TABLE).remove(0);
     let kept = fs::read(&file).unwrap();
     fs::remove_file(&file).unwrap();
-    let (class, message) = failure(&project);
-    assert_eq!(class, "StorageError", "{message}");
+    let message = storage_error(&project);
     assert!(message.contains(file.file_name().unwrap().to_str().unwrap()), "{message}");
     fs::write(&file, kept).unwrap();
     require_mended(&project);
@@ -78,8 +84,7 @@ fn a_data_file_of_the_target_that_is_cut_short_is_an_error() {
     let file = data_files(&project, TABLE).remove(0);
     let kept = fs::read(&file).unwrap();
     fs::write(&file, &kept[..kept.len() / 2]).unwrap();
-    let (class, message) = failure(&project);
-    assert_eq!(class, "StorageError", "{message}");
+    storage_error(&project);
     fs::write(&file, kept).unwrap();
     require_mended(&project);
 }
@@ -91,8 +96,7 @@ fn a_log_entry_of_the_target_that_is_damaged_is_an_error() {
     let kept = fs::read(&entry).unwrap();
     for damage in [&b"{\"add\": {"[..], b"\0\0\0\0", &kept[..kept.len() / 2]] {
         fs::write(&entry, damage).unwrap();
-        let (class, message) = failure(&project);
-        assert_eq!(class, "StorageError", "{message}");
+        storage_error(&project);
     }
     fs::write(&entry, kept).unwrap();
     require_mended(&project);
@@ -101,20 +105,14 @@ fn a_log_entry_of_the_target_that_is_damaged_is_an_error() {
 #[test]
 fn a_log_entry_of_the_target_that_is_missing_is_an_error() {
     let project = loaded();
-    shop_runs_once_more(&project);
+    project.load(&format!("-s {TABLE} {}", shop::SECOND_RUN));
     let entry = project.commit_file(TABLE, 1);
     let kept = fs::read(&entry).unwrap();
     fs::remove_file(&entry).unwrap();
-    let (class, message) = failure(&project);
-    assert_eq!(class, "StorageError", "{message}");
+    storage_error(&project);
     fs::write(&entry, kept).unwrap();
     let summary = project.load(&format!("-s {TABLE} {}", shop::SECOND_RUN));
     assert_eq!(result_of(&summary, TABLE)["up_to_date"], true);
-}
-
-/// The day is loaded, and something is new again.
-fn shop_runs_once_more(project: &Project) {
-    project.load(&format!("-s {TABLE} {}", shop::SECOND_RUN));
 }
 
 #[test]
@@ -164,8 +162,7 @@ fn a_damaged_control_table_stops_the_run_before_anything_is_written() {
     let kept = fs::read(&entry).unwrap();
     fs::write(&entry, b"nonsense").unwrap();
     let before = project.next_version(TABLE);
-    let (class, message) = failure(&project);
-    assert_eq!(class, "StorageError", "{message}");
+    let message = storage_error(&project);
     assert!(message.contains("etl_control"), "{message}");
     assert_eq!(project.next_version(TABLE), before);
     fs::write(&entry, kept).unwrap();

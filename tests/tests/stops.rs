@@ -43,6 +43,13 @@ fn interrupted(project: &Project, times: usize) -> (Option<i32>, String, String)
     (code, fs::read_to_string(told).unwrap(), fs::read_to_string(said).unwrap())
 }
 
+/// Demands that the next run loads everything, whatever the last one left.
+fn require_next_run_loads(project: &Project) {
+    project.load(&format!("configs/dim_many.yml {}", shop::FIRST_RUN));
+    assert_eq!(project.rows("gold.dim_many").values.len(), MANY + 4);
+    project.require_honest_control();
+}
+
 #[test]
 fn an_interrupted_run_stops_inside_a_load_says_so_and_leaves_nothing_half_done() {
     for _ in 0..ATTEMPTS {
@@ -60,9 +67,7 @@ fn an_interrupted_run_stops_inside_a_load_says_so_and_leaves_nothing_half_done()
         assert_eq!(row.status, "FAILED");
         assert!(row.error_message.as_deref().unwrap().starts_with("CancelledError: "), "{row:?}");
         assert!(!project.commit_file("gold.dim_many", 0).exists(), "a table that holds nothing stayed");
-        project.load(&format!("configs/dim_many.yml {}", shop::FIRST_RUN));
-        assert_eq!(project.rows("gold.dim_many").values.len(), MANY + 4);
-        project.require_honest_control();
+        require_next_run_loads(&project);
         return;
     }
     panic!("{ATTEMPTS} runs ended before they could be interrupted");
@@ -78,9 +83,7 @@ fn a_second_interrupt_leaves_at_once_and_the_next_run_settles() {
             continue;
         }
         assert_eq!(code, Some(130), "{told}{said}");
-        project.load(&format!("configs/dim_many.yml {}", shop::FIRST_RUN));
-        assert_eq!(project.rows("gold.dim_many").values.len(), MANY + 4);
-        project.require_honest_control();
+        require_next_run_loads(&project);
         return;
     }
     panic!("{ATTEMPTS} runs ended before they could be interrupted");

@@ -129,6 +129,30 @@ impl StoryRun<'_> {
         Copied::of(self.workspace.root(), &self.workspace.warehouse())
     }
 
+    /// Makes a run with a fate at one of `every` calls that change something, demands that it ends as such a run
+    /// may, and makes up for it; says how many there were.
+    fn at_calls(
+        &self,
+        every: usize,
+        fate: impl Fn(u64) -> Fate,
+        may_end: impl Fn(&Output) -> bool,
+    ) -> Result<u64> {
+        let mut points = 0;
+        for call in (1..=self.calls).skip(self.place % every).step_by(every) {
+            let copied = self.copy()?;
+            let fate = fate(call);
+            let how = format!("{fate:?} of {}", self.calls);
+            let ended = copied.end_of(self.program, &self.request, fate)?;
+            if !may_end(&ended) {
+                return Err(TestkitError::Step(format!("step {}, {how}: {ended:?}", self.place + 1)));
+            }
+            copied.run(self.program, &self.request, Fate::Calm)?;
+            self.compare(&copied, &how)?;
+            points += 1;
+        }
+        Ok(points)
+    }
+
     /// Demands that a copy came to what the twin came to.
     fn compare(&self, copied: &Copied, how: &str) -> Result<()> {
         let found = self.runtime.block_on(copied.content())?;
