@@ -150,10 +150,10 @@ impl Worker {
             for (partition, answer) in reads {
                 let _abandoned = answer.send(self.read(&partition).await);
             }
-            let partitions = changes.iter().flat_map(|(change, _)| change.partitions.clone()).collect();
             if changes.is_empty() {
                 continue;
             }
+            let partitions = changes.iter().flat_map(|(change, _)| change.partitions.clone()).collect();
             // Where the table cannot be opened, each change is told why.
             let before = self.caught_up().await.map(|table| table.version()).ok();
             self.commit_all(changes).await;
@@ -277,12 +277,10 @@ impl Worker {
             }
         }
         for lost in stale {
-            // What was tried may have happened, and been merged with other files since.
-            if lost.is_tried {
-                lost.end(Ok(Written::Stale));
-                continue;
-            }
-            if let Err(error) = table.table().discard(lost.files.clone()).await {
+            // The files of what was tried may be in the log, and merged with others since: they stay.
+            if !lost.is_tried
+                && let Err(error) = table.table().discard(lost.files.clone()).await
+            {
                 tracing::warn!(table = %table.table().name(), %error, "a file that nobody needs stays behind");
             }
             lost.end(Ok(Written::Stale));

@@ -136,9 +136,7 @@ impl EngineRuntime {
         state.execution_props_mut().query_execution_start_time = Some(clock);
         SessionContext::new_with_state(state)
     }
-}
 
-impl EngineRuntime {
     fn rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         let mut rules = sound_rules();
         if self.memory == Memory::Scarce {

@@ -223,7 +223,7 @@ async fn require_files(table: &LakeTable, changes: &[Change]) -> Result<(), Lake
                 Err(Error::NotFound { .. }) => {
                     Err(LakeError::FeedVacuumed { table: table.name.clone(), version, file })
                 }
-                Err(source) => Err(LakeError::delta(&table.name)(DeltaTableError::ObjectStore { source })),
+                Err(source) => Err(LakeError::stored(&table.name)(source)),
             }
         }
     };

@@ -66,10 +66,10 @@ impl LakeTable {
         writer.finalize().map_err(|source| failed(source.to_string()))?;
         let path = deltalake::Path::from(format!("deletion_vector_{id}.bin"));
         let store = self.inner.object_store();
-        store.put_opts(&path, bytes.into(), Default::default()).await.map_err(|source| LakeError::Delta {
-            table: self.name.clone(),
-            source: Box::new(deltalake::DeltaTableError::ObjectStore { source }),
-        })?;
+        store
+            .put_opts(&path, bytes.into(), Default::default())
+            .await
+            .map_err(LakeError::stored(&self.name))?;
         Ok(described)
     }
 

@@ -188,6 +188,15 @@ impl LakeError {
         let table = table.to_string();
         move |source| Self::Delta { table, source: Box::new(source) }
     }
+
+    /// Wraps an error of the storage with the table it happened at.
+    pub(crate) fn stored(table: &impl ToString) -> impl Fn(ObjectStoreError) -> Self {
+        let table = table.to_string();
+        move |source| Self::Delta {
+            table: table.clone(),
+            source: Box::new(DeltaTableError::ObjectStore { source }),
+        }
+    }
 }
 
 impl Classify for LakeError {
@@ -297,6 +306,17 @@ pub(crate) fn fault_of_delta(error: &DeltaTableError) -> FaultKind {
             storage_fault_in(source.as_ref()).unwrap_or(FaultKind::Storage)
         }
         _ => FaultKind::Storage,
+    }
+}
+
+/// Whether a log names or lists a file that is not there.
+pub(crate) fn is_missing_file(error: &DeltaTableError) -> bool {
+    match error {
+        DeltaTableError::KernelError(KernelError::Backtraced { source, .. }) => {
+            matches!(**source, KernelError::FileNotFound(_))
+        }
+        DeltaTableError::KernelError(source) => matches!(source, KernelError::FileNotFound(_)),
+        _ => false,
     }
 }
 

@@ -12,7 +12,6 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema};
 use datafusion::error::DataFusionError;
 use datafusion::object_store::ObjectStoreExt;
-use deltalake::DeltaTableError;
 use deltalake::kernel::Action;
 use deltalake::kernel::transaction::{CommitData, TransactionError};
 use deltalake::logstore::CommitOrBytes;
@@ -89,7 +88,7 @@ impl SharedTable {
     /// # Errors
     /// Read failures.
     pub async fn catch_up(&mut self) -> Result<(), LakeError> {
-        while let Some(actions) = self.entry(self.version + 1).await? {
+        while let Some(actions) = self.table.entry(self.version + 1).await? {
             let is_altered = |action: &Action| matches!(action, Action::Metadata(_) | Action::Protocol(_));
             if actions.iter().any(is_altered) {
                 return self.reopen().await;
@@ -109,16 +108,6 @@ impl SharedTable {
     pub async fn reopen(&mut self) -> Result<(), LakeError> {
         *self = Self::of(self.table.reopened().await?).await?;
         Ok(())
-    }
-
-    /// The actions of one commit; `None` when there is no such entry.
-    pub(crate) async fn entry(&self, version: u64) -> Result<Option<Vec<Action>>, LakeError> {
-        let log = self.table.inner.log_store();
-        let found = log.read_commit_entry(version).await.map_err(LakeError::delta(&self.table.name))?;
-        found
-            .map(|bytes| deltalake::logstore::get_actions(version, &bytes))
-            .transpose()
-            .map_err(LakeError::delta(&self.table.name))
     }
 
     /// The next version, which consists of `actions`.
@@ -159,11 +148,11 @@ impl SharedTable {
         let vectors = files.iter().map(|file| file.0.deletion_vector.clone()).collect();
         let deleted = self.table.deleted_rows(vectors).await?;
         let store = self.table.inner.object_store();
+        let stored = LakeError::stored(&self.table.name);
         let mut found = Vec::new();
         for (file, deleted) in files.iter().zip(deleted) {
-            let stored = |source| LakeError::delta(&self.table.name)(DeltaTableError::ObjectStore { source });
-            let bytes = store.get(&stored_at(file.path())).await.map_err(stored)?;
-            let bytes = bytes.bytes().await.map_err(stored)?;
+            let bytes = store.get(&stored_at(file.path())).await.map_err(&stored)?;
+            let bytes = bytes.bytes().await.map_err(&stored)?;
             let unreadable = |source| LakeError::Query(DataFusionError::ParquetError(Box::new(source)));
             let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(unreadable)?;
             let values = partitions.values(&file.0.partition_values)?;

@@ -8,13 +8,13 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
 use datafusion::prelude::SessionContext;
-use delta_kernel::Error as KernelError;
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::{Action, LogicalFileView, StructType};
 use deltalake::operations::create::CreateBuilder;
-use deltalake::{DeltaTable, DeltaTableError};
+use deltalake::{DeltaTable, DeltaTableError, ObjectStoreError, Path};
 use futures::TryStreamExt;
 
+use crate::error::is_missing_file;
 use crate::location::{Folder, folder_url};
 use crate::rechecked::Rechecked;
 use crate::scan::stored_at;
@@ -62,17 +62,20 @@ impl Warehouse {
     }
 
     async fn open_url(&self, url: &url::Url, name: String) -> Result<Option<LakeTable>, LakeError> {
-        // A table whose first load is taken back goes while it is opened: a second look does not find it any more.
-        for is_last in [false, true] {
-            let Some(mut inner) = self.handle(url, Folder::MustExist)? else { return Ok(None) };
-            match inner.load().await {
-                Ok(()) => return Ok(Some(LakeTable { name, inner })),
-                Err(DeltaTableError::NotATable(_)) => return Ok(None),
-                Err(DeltaTableError::KernelError(KernelError::FileNotFound(_))) if !is_last => {}
-                Err(source) => return Err(LakeError::Delta { table: name, source: Box::new(source) }),
-            }
+        match self.look(url, &name).await {
+            // A table whose first load is taken back goes while it is opened: a second look does not find it any more.
+            Err(LakeError::Delta { source, .. }) if is_missing_file(&source) => self.look(url, &name).await,
+            seen => seen,
         }
-        Ok(None)
+    }
+
+    async fn look(&self, url: &url::Url, name: &str) -> Result<Option<LakeTable>, LakeError> {
+        let Some(mut inner) = self.handle(url, Folder::MustExist)? else { return Ok(None) };
+        match inner.load().await {
+            Ok(()) => Ok(Some(LakeTable { name: name.to_owned(), inner })),
+            Err(DeltaTableError::NotATable(_)) => Ok(None),
+            Err(source) => Err(LakeError::delta(&name)(source)),
+        }
     }
 
     /// Removes a table that was made and never written: one whose only version is its creation. Any other is
@@ -83,13 +86,9 @@ impl Warehouse {
     pub async fn discard_new(&self, table: &TableId) -> Result<(), LakeError> {
         let Some(found) = self.open(table).await?.filter(|found| found.version() == 0) else { return Ok(()) };
         let store = found.inner.object_store();
-        let failed = |source| LakeError::Delta {
-            table: table.to_string(),
-            source: Box::new(DeltaTableError::ObjectStore { source }),
-        };
-        let objects: Vec<_> = store.list(None).try_collect().await.map_err(failed)?;
+        let objects: Vec<_> = store.list(None).try_collect().await.map_err(LakeError::stored(table))?;
         for object in objects {
-            store.delete(&object.location).await.map_err(failed)?;
+            found.delete(&object.location).await?;
         }
         if let Ok(folder) = self.locate(table)?.to_file_path() {
             // Object stores have no folders; a local one must not look like a table.
@@ -285,12 +284,8 @@ impl LakeTable {
     /// # Errors
     /// [`LakeError::Delta`] when storage fails.
     pub async fn discard(&self, files: Vec<DataFile>) -> Result<(), LakeError> {
-        let store = self.inner.object_store();
         for file in files {
-            store
-                .delete(&stored_at(file.path()))
-                .await
-                .map_err(|source| LakeError::delta(&self.name)(DeltaTableError::ObjectStore { source }))?;
+            self.delete(&stored_at(file.path())).await?;
         }
         Ok(())
     }
@@ -323,17 +318,28 @@ impl LakeTable {
         self.inner.snapshot().map_err(LakeError::delta(&self.name))
     }
 
+    /// Deletes an object of the table; one that is gone already is no error.
+    pub(crate) async fn delete(&self, location: &Path) -> Result<(), LakeError> {
+        match self.inner.object_store().delete(location).await {
+            Ok(()) | Err(ObjectStoreError::NotFound { .. }) => Ok(()),
+            Err(source) => Err(LakeError::stored(&self.name)(source)),
+        }
+    }
+
     /// The actions of one commit; none when its log entry is gone.
     pub(crate) async fn actions_of(&self, version: i64) -> Result<Vec<Action>, LakeError> {
-        let Ok(wanted) = u64::try_from(version) else { return Ok(Vec::new()) };
-        let entry =
-            self.inner.log_store().read_commit_entry(wanted).await.map_err(LakeError::delta(&self.name))?;
-        match entry {
-            Some(bytes) => {
-                deltalake::logstore::get_actions(wanted, &bytes).map_err(LakeError::delta(&self.name))
-            }
-            None => Ok(Vec::new()),
-        }
+        let Ok(version) = u64::try_from(version) else { return Ok(Vec::new()) };
+        Ok(self.entry(version).await?.unwrap_or_default())
+    }
+
+    /// The actions of one commit; `None` when there is no such log entry.
+    pub(crate) async fn entry(&self, version: u64) -> Result<Option<Vec<Action>>, LakeError> {
+        let found =
+            self.inner.log_store().read_commit_entry(version).await.map_err(LakeError::delta(&self.name))?;
+        found
+            .map(|bytes| deltalake::logstore::get_actions(version, &bytes))
+            .transpose()
+            .map_err(LakeError::delta(&self.name))
     }
 }
 

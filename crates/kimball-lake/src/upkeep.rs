@@ -3,12 +3,13 @@
 use datafusion::object_store::{Error, ObjectMeta, ObjectStoreExt};
 use deltalake::kernel::Action;
 use deltalake::table::config::TablePropertiesExt as _;
-use deltalake::{DeltaTableError, Path, checkpoints};
+use deltalake::{Path, checkpoints};
 use futures::TryStreamExt;
 use serde::Deserialize;
 
 use crate::commit::now_millis;
 use crate::scan::stored_at;
+use crate::table::as_signed;
 use crate::{LakeError, LakeTable, SharedTable};
 
 const LOG: &str = "_delta_log";
@@ -27,7 +28,7 @@ struct LastCheckpoint {
 impl LakeTable {
     /// The version of the newest checkpoint, as the log tells it.
     pub(crate) async fn last_checkpoint(&self) -> Result<Option<u64>, LakeError> {
-        let stored = |source| LakeError::delta(&self.name)(DeltaTableError::ObjectStore { source });
+        let stored = LakeError::stored(&self.name);
         let found = match self.inner.object_store().get(&Path::from(LAST_CHECKPOINT)).await {
             Ok(found) => found.bytes().await.map_err(stored)?,
             Err(Error::NotFound { .. }) => return Ok(None),
@@ -64,7 +65,7 @@ impl SharedTable {
 
     async fn expire(&self, before: i64) -> Result<(), LakeError> {
         let store = self.table.inner.object_store();
-        let stored = |source| LakeError::delta(&self.table.name)(DeltaTableError::ObjectStore { source });
+        let stored = LakeError::stored(&self.table.name);
         let mut log: Vec<ObjectMeta> =
             store.list(Some(&Path::from(LOG))).try_collect().await.map_err(stored)?;
         log.retain(|file| file.last_modified.timestamp_millis() < before);
@@ -76,33 +77,24 @@ impl SharedTable {
             if let Some(version) = version_of(file).filter(|_| is_entry(file)) {
                 self.delete_removed_by(version).await?;
             }
-            match store.delete(&file.location).await {
-                Ok(()) | Err(Error::NotFound { .. }) => {}
-                Err(source) => return Err(stored(source)),
-            }
+            self.table.delete(&file.location).await?;
         }
         Ok(())
     }
 
     /// Deletes the data files that a version removed, and the newest one does not have: names are not used twice.
     async fn delete_removed_by(&self, version: u64) -> Result<(), LakeError> {
-        let store = self.table.inner.object_store();
-        let actions = self.entry(version).await?.unwrap_or_default();
+        let actions = self.table.actions_of(as_signed(version)).await?;
         // A file whose rows were only thinned lives on.
         let stays = |path: &str| {
             self.holds(path)
                 || actions.iter().any(|action| matches!(action, Action::Add(add) if add.path == path))
         };
         for action in &actions {
-            let Action::Remove(remove) = action else { continue };
-            if stays(&remove.path) {
-                continue;
-            }
-            match store.delete(&stored_at(&remove.path)).await {
-                Ok(()) | Err(Error::NotFound { .. }) => {}
-                Err(source) => {
-                    return Err(LakeError::delta(&self.table.name)(DeltaTableError::ObjectStore { source }));
-                }
+            if let Action::Remove(remove) = action
+                && !stays(&remove.path)
+            {
+                self.table.delete(&stored_at(&remove.path)).await?;
             }
         }
         Ok(())
