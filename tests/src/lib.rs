@@ -8,6 +8,7 @@
 pub mod columns;
 pub mod demo;
 pub mod error;
+pub mod file_tree;
 pub mod foreign_reader;
 pub mod logical;
 pub mod project_run;

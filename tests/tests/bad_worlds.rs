@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use kimball_tests::file_tree::files_below;
 use serde_json::Value;
 
 use crate::command::result_of;
@@ -50,19 +51,11 @@ fn require_mended(project: &Project) {
 
 fn data_files(project: &Project, table: &str) -> Vec<PathBuf> {
     let folder = project.commit_file(table, 0).parent().unwrap().parent().unwrap().to_path_buf();
-    let mut pending = vec![folder];
-    let mut found = Vec::new();
-    while let Some(folder) = pending.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("_delta_log") {
-                pending.push(path);
-            } else if path.extension().is_some_and(|kind| kind == "parquet") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
+    let mut found = files_below([folder]).unwrap();
+    found.retain(|path| {
+        let is_log = path.parent().is_some_and(|folder| folder.ends_with("_delta_log"));
+        !is_log && path.extension().is_some_and(|kind| kind == "parquet")
+    });
     found
 }
 

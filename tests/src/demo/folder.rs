@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::options::checkout;
 use crate::error::{Result, TestkitError};
+use crate::file_tree::copy;
 
 /// Marks a folder as the demo's own.
 const MARKER: &str = ".kimball-demo";
@@ -38,7 +39,7 @@ impl DemoFolder {
         }
         let marker = root.join(MARKER);
         fs::write(&marker, MARKER_TEXT).map_err(TestkitError::io(&marker))?;
-        copy_files(&checkout().join("configs"), &folder.configs())?;
+        copy(&checkout().join("configs"), &folder.configs())?;
         Ok(folder)
     }
 
@@ -85,16 +86,6 @@ fn is_occupied(root: &Path) -> Result<bool> {
     }
     let mut entries = fs::read_dir(root).map_err(TestkitError::io(root))?;
     Ok(entries.next().is_some())
-}
-
-fn copy_files(from: &Path, to: &Path) -> Result<()> {
-    for entry in fs::read_dir(from).map_err(TestkitError::io(from))? {
-        let path = entry.map_err(TestkitError::io(from))?.path();
-        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
-            fs::copy(&path, to.join(name)).map_err(TestkitError::io(&path))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kimball::{LoadRequest, Project, load_project};
 use kimball_lake::{TableId, Warehouse};
 
+use super::clock::now;
 use super::dice::Dice;
 use super::{Proof, Refuted};
 use crate::error::{Result, TestkitError};
+use crate::file_tree::files_below;
 
 /// Files that are loaded together: most of the time is spent on opening folders.
 const TOGETHER: usize = 100;
@@ -127,18 +129,12 @@ pub fn prove(proof: &Proof, tell: impl Fn(&str)) -> Result<Option<Refuted>> {
 /// Every configuration of the repository's own examples and tests.
 fn seeds() -> Result<Vec<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pending =
-        vec![root.join("../configs"), root.join("shop"), root.join("stories"), root.join("scenarios")];
+    let folders = ["../configs", "shop", "stories", "scenarios"].map(|folder| root.join(folder));
     let mut seeds = Vec::new();
-    while let Some(folder) = pending.pop() {
-        for entry in fs::read_dir(&folder).map_err(TestkitError::io(&folder))? {
-            let path = entry.map_err(TestkitError::io(&folder))?.path();
-            if path.is_dir() {
-                pending.push(path);
-            } else if path.extension().is_some_and(|kind| kind == "yml" || kind == "yaml") {
-                let text = fs::read_to_string(&path).map_err(TestkitError::io(&path))?;
-                seeds.extend(pipelines_of(&text));
-            }
+    for path in files_below(folders)? {
+        if path.extension().is_some_and(|kind| kind == "yml" || kind == "yaml") {
+            let text = fs::read_to_string(&path).map_err(TestkitError::io(&path))?;
+            seeds.extend(pipelines_of(&text));
         }
     }
     seeds.sort();
@@ -256,9 +252,4 @@ fn keep(proof: &Proof, input: &[u8], wrong: String) -> Result<Refuted> {
     let path: PathBuf = proof.failures.join("config.yml");
     fs::write(&path, input).map_err(TestkitError::io(&path))?;
     Ok(Refuted { difference: wrong, scenario: Some(path) })
-}
-
-#[allow(clippy::disallowed_methods, reason = "a stall is told by a clock")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -2,17 +2,18 @@
 //! processes at once; every batch stands in it once.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kimball_control::{BatchEnd, BatchStart, ControlStore, SourceProgress, Transition};
 use kimball_lake::{TableId, Warehouse};
 use tokio::runtime::Runtime;
 
+use super::clock::now;
 use crate::error::{Result, TestkitError};
+use crate::file_tree::files_below;
 
 /// Batches after which the cost is measured.
 const MARKS: [u64; 3] = [100, 1_000, 10_000];
@@ -193,22 +194,15 @@ struct Size {
 impl Size {
     fn of(table: &Path) -> Result<Self> {
         let mut size = Self { log_files: 0, log_bytes: 0, data_files: 0, data_bytes: 0 };
-        let mut folders = vec![table.to_path_buf()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).map_err(TestkitError::io(&folder))? {
-                let path: PathBuf = entry.map_err(TestkitError::io(&folder))?.path();
-                let found = path.metadata().map_err(TestkitError::io(&path))?;
-                match (found.is_dir(), folder.ends_with("_delta_log")) {
-                    (true, _) => folders.push(path),
-                    (false, true) => {
-                        (size.log_files, size.log_bytes) = (size.log_files + 1, size.log_bytes + found.len())
-                    }
-                    (false, false) => {
-                        (size.data_files, size.data_bytes) =
-                            (size.data_files + 1, size.data_bytes + found.len());
-                    }
-                }
-            }
+        for path in files_below([table.to_path_buf()])? {
+            let bytes = path.metadata().map_err(TestkitError::io(&path))?.len();
+            let is_log = path.parent().is_some_and(|folder| folder.ends_with("_delta_log"));
+            let (files, all) = match is_log {
+                true => (&mut size.log_files, &mut size.log_bytes),
+                false => (&mut size.data_files, &mut size.data_bytes),
+            };
+            *files += 1;
+            *all += bytes;
         }
         Ok(size)
     }
@@ -226,9 +220,4 @@ impl std::fmt::Display for Size {
             megabytes(self.data_bytes)
         )
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a measurement needs a clock")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use datafusion::parquet::arrow::ArrowWriter;
 use kimball::Refresh;
 
+use super::clock::now;
 use super::dice::Dice;
 use super::{Proof, Refuted, write_project};
 use crate::columns::{batch_from_text, parse_schema};
@@ -171,9 +172,4 @@ fn damage(dice: &mut Dice, file: &mut Vec<u8>) {
         _ if at < file.len() => file[at] = u8::try_from(dice.below(256)).unwrap_or_default(),
         _ => {}
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a stall is told by a clock")]
-fn now() -> Instant {
-    Instant::now()
 }

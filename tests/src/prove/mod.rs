@@ -2,6 +2,7 @@
 //! cut down and written as a scenario file.
 
 pub mod broker;
+mod clock;
 pub mod configs;
 pub mod control;
 mod dice;

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use super::clock::minute;
 use super::write_project;
 use crate::columns::{batch_from_text, parse_schema};
 use crate::error::{Result, TestkitError};
@@ -160,9 +160,4 @@ impl Race<'_> {
             None => Ok(()),
         }
     }
-}
-
-fn minute(number: usize) -> DateTime<Utc> {
-    let minutes = i64::try_from(number).unwrap_or_default();
-    DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::minutes(minutes)
 }

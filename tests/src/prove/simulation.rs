@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use deltalake::DeltaResult;
 use deltalake::logstore::object_store::ObjectStoreExt;
 use deltalake::logstore::object_store::memory::InMemory;
@@ -22,10 +21,12 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use url::Url;
 
+use super::clock::minute;
 use super::dice::Dice;
 use super::stories::{Calls, DisturbedStore, Fate};
 use crate::columns::{batch_from_text, parse_schema};
 use crate::error::{Result, TestkitError};
+use crate::file_tree::files_below;
 use crate::foreign_reader::{commit_files, read_table_at};
 use crate::logical::dishonesty;
 use crate::source_table::{ChangeFeed, SourceTable, TableLayout};
@@ -264,20 +265,11 @@ impl World {
 
     fn put_into_memory(&self) -> Result<()> {
         let shore = self.shore();
-        let mut pending = vec![shore.clone()];
-        while let Some(folder) = pending.pop() {
-            for entry in fs::read_dir(&folder).map_err(TestkitError::io(&folder))? {
-                let path = entry.map_err(TestkitError::io(&folder))?.path();
-                if path.is_dir() {
-                    pending.push(path);
-                    continue;
-                }
-                let bytes = fs::read(&path).map_err(TestkitError::io(&path))?;
-                let name = path.strip_prefix(&shore).unwrap_or(&path).to_string_lossy().into_owned();
-                let name = ObjectPath::from(name);
-                let put = self.store.put(&name, bytes.into());
-                self.runtime.block_on(put).map_err(|error| TestkitError::Step(error.to_string()))?;
-            }
+        for path in files_below([shore.clone()])? {
+            let bytes = fs::read(&path).map_err(TestkitError::io(&path))?;
+            let name = path.strip_prefix(&shore).unwrap_or(&path).to_string_lossy().into_owned();
+            let put = self.runtime.block_on(self.store.put(&ObjectPath::from(name), bytes.into()));
+            put.map_err(|error| TestkitError::Step(error.to_string()))?;
         }
         Ok(())
     }
@@ -472,11 +464,6 @@ impl ObjectStoreFactory for WorldStores {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn minute(number: usize) -> DateTime<Utc> {
-    let minutes = i64::try_from(number).unwrap_or_default();
-    DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::minutes(minutes)
 }
 
 #[allow(clippy::disallowed_methods, reason = "a run is stopped at a moment that no message tells")]

@@ -1,7 +1,6 @@
 //! Runs scenarios, each in a folder of its own, and reports every one that does not hold.
 
 use std::fmt;
-use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,6 +11,7 @@ use tokio::runtime::Runtime;
 use kimball::Refresh;
 
 use crate::error::{Result, TestkitError};
+use crate::file_tree::files_below;
 use crate::foreign_reader;
 use crate::project_run::{OnFailure, RunRequest, run_project};
 use crate::scenario::check::{Problem, Versions, check_outcome, check_tables};
@@ -91,21 +91,8 @@ impl fmt::Display for Failure {
 /// # Errors
 /// [`TestkitError::Io`] when a path cannot be read, [`TestkitError::Step`] when there is no scenario.
 pub fn find_scenarios(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut pending: Vec<PathBuf> = paths.to_vec();
-    while let Some(path) = pending.pop() {
-        if path.is_dir() {
-            for entry in fs::read_dir(&path).map_err(TestkitError::io(&path))? {
-                pending.push(entry.map_err(TestkitError::io(&path))?.path());
-            }
-        } else if !path.exists() {
-            return Err(TestkitError::Step(format!("{} does not exist", path.display())));
-        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found.dedup();
+    let mut found = files_below(paths.to_vec())?;
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
     if found.is_empty() { Err(TestkitError::Step("no scenario file".to_owned())) } else { Ok(found) }
 }
 
@@ -225,6 +212,8 @@ pub(crate) fn run_request(args: &RunArgs, workspace: &mut Workspace) -> Result<R
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
 
     use super::*;
 

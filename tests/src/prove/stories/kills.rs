@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kimball::Refresh;
 
+use super::super::clock::now;
 use super::{Copied, Disturbance, Fate, StoryRun, TARGETS};
 use crate::error::{Result, TestkitError};
 use crate::prove::dice::Dice;
@@ -82,11 +83,6 @@ impl Disturbance for Kills {
         }
         Ok(self.rounds)
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "the moment of a kill is measured")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[allow(clippy::disallowed_methods, reason = "another process sends no message")]

@@ -18,6 +18,7 @@ use kimball::Refresh;
 use tokio::runtime::Runtime;
 
 use crate::error::{Result, TestkitError};
+use crate::file_tree::copy;
 use crate::logical::{dishonesty, logical_rows};
 use crate::project_run::{OnFailure, RunOutcome, RunRequest, run_project};
 use crate::scenario::Scenario;
@@ -299,21 +300,6 @@ fn folders(path: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).map_err(TestkitError::io(to))?;
-    for entry in fs::read_dir(from).map_err(TestkitError::io(from))? {
-        let entry = entry.map_err(TestkitError::io(from))?;
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &target)?,
-            false => {
-                fs::copy(entry.path(), &target).map_err(TestkitError::io(&target))?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The process that is disturbed: `FATE FOLDER RUN_TIME REFRESH CONFIG...`, where FATE is `calm`, `dies:CALL`, `full:CALL` or
