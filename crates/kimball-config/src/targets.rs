@@ -234,9 +234,17 @@ fn read_target(target: &MapReader<'_>) -> FileTarget {
     let options = target.texts("storage_options").unwrap_or_default();
     options.iter().for_each(|(name, value)| refuse_secret(target, name, value));
     let storage_options = options.into_iter().map(|(name, value)| (name, value.value)).collect();
-    let days = target.integer("control_history_days", 1);
-    let control_history_days = days.and_then(|days| u32::try_from(days.value).ok());
-    FileTarget { settings, storage_options, control_history_days }
+    FileTarget { settings, storage_options, control_history_days: control_history_days(target) }
+}
+
+fn control_history_days(target: &MapReader<'_>) -> Option<u32> {
+    let days = target.integer("control_history_days", 1)?;
+    let fits = u32::try_from(days.value).ok();
+    if fits.is_none() {
+        let message = format!("`control_history_days` must be at most {}, found {}", u32::MAX, days.value);
+        target.findings().error(days.span, message);
+    }
+    fits
 }
 
 /// Secrets are references, never values.

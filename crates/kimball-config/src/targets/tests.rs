@@ -74,6 +74,7 @@ fn the_history_of_the_control_table_is_a_number_of_days() {
     };
     assert_eq!(days("90"), (Some(90), 0));
     assert_eq!((days("0").1, days("soon").1, days("-3").1), (1, 1, 1));
+    assert_eq!(days("4294967296"), (None, 1), "it is not taken for no limit");
     assert_eq!(choose(TWO, Some("a")).0.unwrap().control_history_days, None);
 }
 
