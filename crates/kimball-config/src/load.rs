@@ -127,7 +127,11 @@ fn load_file(mut file: SourceFile, context: &TemplateContext, base_dir: &Path) -
 
 /// Puts the pipelines, which are all there, into the order of their tables.
 fn assemble(loaded: Vec<Loaded>, target: ChosenTarget) -> Option<Project> {
-    let mut pipelines: Vec<Pipeline> = loaded.into_iter().filter_map(|item| item.read.pipeline).collect();
+    let mut pipelines: Vec<Pipeline> = Vec::with_capacity(loaded.len());
+    for Loaded { read, .. } in loaded {
+        let merge_strategy = read.merge_strategy.unwrap_or(target.merge_strategy);
+        pipelines.extend(read.pipeline.map(|pipeline| Pipeline { merge_strategy, ..pipeline }));
+    }
     // Files come in path order: the first of them gives its schema to the support tables.
     let first_schema = pipelines.first()?.table.schema().to_owned();
     pipelines.sort_by(|left, right| left.table.cmp(&right.table));
@@ -137,6 +141,7 @@ fn assemble(loaded: Vec<Loaded>, target: ChosenTarget) -> Option<Project> {
         etl_schema: target.etl_schema.unwrap_or(first_schema),
         storage_options: target.storage_options,
         control_history_days: target.control_history_days,
+        merge_strategy: target.merge_strategy,
         base_dir: target.base_dir,
     };
     Some(Project { pipelines, target })

@@ -42,6 +42,8 @@ pub struct Target {
     pub storage_options: BTreeMap<String, String>,
     /// How many days rows of `etl_control` are kept; `None` keeps them for ever.
     pub control_history_days: Option<u32>,
+    /// How rows are taken out of tables whose pipelines do not say.
+    pub merge_strategy: MergeStrategy,
     /// The folder that relative paths of file sources start from.
     pub base_dir: PathBuf,
 }
@@ -69,6 +71,12 @@ pub struct Pipeline {
     pub null_policy: NullPolicy,
     /// Whether the table takes new columns and wider types of the query's output.
     pub schema_evolution: bool,
+    /// How rows are taken out of the table: the pipeline's own choice, or the target's.
+    pub merge_strategy: MergeStrategy,
+    /// `optimize_after_merge`: whether every batch leaves the table with as few files as it needs.
+    pub optimize_after_merge: bool,
+    /// `cluster_by`: columns by which rows are sorted where files are written anew.
+    pub cluster_by: Vec<String>,
     /// `table_description`, written into the Delta metadata.
     pub description: Option<String>,
     /// `column_descriptions`, written into the Delta metadata.
@@ -89,6 +97,16 @@ pub enum TableKind {
     Dimension(Dimension),
     /// `table_type: fact`.
     Fact(Fact),
+}
+
+/// How a commit takes rows out of data files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MergeStrategy {
+    /// A deletion vector beside the file names them: `merge_on_read`.
+    #[default]
+    MergeOnRead,
+    /// The file is written anew without them, for readers that know no deletion vectors: `copy_on_write`.
+    CopyOnWrite,
 }
 
 /// The query of a pipeline.

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use minijinja::value::Value as TemplateValue;
 
 use crate::dialect::keys::{TARGET, TARGETS_FILE};
+use crate::dialect::read_merge_strategy;
 use crate::discover::TARGETS_FILE_NAME;
 use crate::findings::Findings;
 use crate::load::LoadRequest;
 use crate::location::{absolute, absolute_path_or_url};
+use crate::model::MergeStrategy;
 use crate::name::is_identifier;
 use crate::problem::Problem;
 use crate::read_file::read_file;
@@ -22,6 +24,8 @@ use crate::yaml::{Value, parse};
 const DEFAULT_TARGET: &str = "default";
 /// The target that is taken when several are there and none is named.
 const PREFERRED_TARGET: &str = "dev";
+/// Keys of a target that templates do not see.
+const NO_TEXTS: [&str; 3] = ["storage_options", "control_history_days", "merge_strategy"];
 /// The warehouse when nothing names one.
 const DEFAULT_WAREHOUSE: &str = "./warehouse";
 
@@ -35,6 +39,7 @@ pub(crate) struct ChosenTarget {
     pub(crate) etl_schema: Option<String>,
     pub(crate) storage_options: BTreeMap<String, String>,
     pub(crate) control_history_days: Option<u32>,
+    pub(crate) merge_strategy: MergeStrategy,
     pub(crate) base_dir: PathBuf,
     /// What templates see as `target.*`.
     pub(crate) template_values: BTreeMap<String, TemplateValue>,
@@ -46,6 +51,7 @@ struct FileTarget {
     settings: BTreeMap<String, String>,
     storage_options: BTreeMap<String, String>,
     control_history_days: Option<u32>,
+    merge_strategy: MergeStrategy,
 }
 
 /// The targets file of a request: the named one, or the default one if it is there.
@@ -113,6 +119,7 @@ pub(crate) fn choose_target(
         etl_schema,
         storage_options: target.storage_options,
         control_history_days: target.control_history_days,
+        merge_strategy: target.merge_strategy,
         base_dir,
         template_values,
     };
@@ -222,7 +229,7 @@ fn read_all(reader: &MapReader<'_>) -> Option<BTreeMap<String, FileTarget>> {
 
 fn read_target(target: &MapReader<'_>) -> FileTarget {
     let mut settings = BTreeMap::new();
-    for key in TARGET.keys.iter().filter(|key| !["storage_options", "control_history_days"].contains(key)) {
+    for key in TARGET.keys.iter().filter(|key| !NO_TEXTS.contains(key)) {
         let Some(text) = target.text(key) else { continue };
         let is_name = key.ends_with("_schema") || *key == "catalog";
         if is_name && !is_identifier(&text.value) {
@@ -234,7 +241,12 @@ fn read_target(target: &MapReader<'_>) -> FileTarget {
     let options = target.texts("storage_options").unwrap_or_default();
     options.iter().for_each(|(name, value)| refuse_secret(target, name, value));
     let storage_options = options.into_iter().map(|(name, value)| (name, value.value)).collect();
-    FileTarget { settings, storage_options, control_history_days: control_history_days(target) }
+    FileTarget {
+        settings,
+        storage_options,
+        control_history_days: control_history_days(target),
+        merge_strategy: read_merge_strategy(target).unwrap_or_default(),
+    }
 }
 
 fn control_history_days(target: &MapReader<'_>) -> Option<u32> {

@@ -24,7 +24,7 @@ mappings! {
         "remember_repeats" "merge_keys" "append_only" "replace_partitions" "partition_by" "fact_pattern"
         "grain" "snapshot_period" "measures" "milestones" "degenerate_dimensions" "foreign_keys"
         "junk_dimensions" "depends_on" "null_policy" "default_rows" "pii" "tests" "grain_validation"
-        "schema_evolution" "cluster_by" "optimize_after_merge" "table_description" "column_descriptions"
+        "schema_evolution" "merge_strategy" "cluster_by" "optimize_after_merge" "table_description" "column_descriptions"
         "observability" "audit_columns" "enable_audit_columns" "declare_constraints"
         "enable_lineage_truncation" "conformed_dimension";
     KEYS = "`keys`": "surrogate_key" "natural_keys" "durable_key";
@@ -69,7 +69,7 @@ mappings! {
     TARGETS_FILE = "a targets file": "version" "targets";
     TARGET = "a target":
         "catalog" "silver_schema" "gold_schema" "etl_schema" "checkpoint_root" "warehouse" "storage_options"
-        "control_history_days";
+        "control_history_days" "merge_strategy";
 }
 
 /// Keys of a pipeline that only a dimension has.

@@ -1,18 +1,10 @@
 //! Keys of a pipeline whose effect is not built: checked, and refused unless they say what happens anyway.
 
-use super::columns::columns;
 use super::keys::OBSERVABILITY;
 use crate::reader::MapReader;
 
 /// Checks the keys that stand at the top of a pipeline.
 pub(crate) fn check(reader: &MapReader<'_>) {
-    let findings = reader.findings();
-    if let Some(flag) = reader.flag("optimize_after_merge").filter(|flag| flag.value) {
-        findings.not_yet(flag.span, "optimize_after_merge");
-    }
-    if columns(reader, "cluster_by").is_some_and(|columns| !columns.is_empty()) {
-        findings.not_yet(reader.key_span("cluster_by"), "cluster_by");
-    }
     check_observability(reader);
 }
 

@@ -22,7 +22,7 @@ mod scd;
 mod source;
 
 pub(crate) use foreign_key::ForeignKeyMark;
-pub(crate) use pipeline::{PipelineFile, read_pipeline};
+pub(crate) use pipeline::{PipelineFile, read_merge_strategy, read_pipeline};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,8 @@ use super::{columns, declarations, dimension, fact, history, later, quality, sou
 use crate::findings::Findings;
 use crate::fingerprint::fingerprint;
 use crate::model::{
-    CdcStrategy, DeleteStrategy, MissingRows, NullPolicy, Pipeline, Source, TableKind, Transformation,
+    CdcStrategy, DeleteStrategy, MergeStrategy, MissingRows, NullPolicy, Pipeline, Source, TableKind,
+    Transformation,
 };
 use crate::name::TableName;
 use crate::reader::{Located, MapReader, scalar, table};
@@ -30,6 +31,8 @@ pub(crate) struct PipelineFile {
     pub(crate) hard_delete: Option<Span>,
     /// Places of the foreign keys, in the order of the model.
     pub(crate) foreign_keys: Vec<ForeignKeyMark>,
+    /// `merge_strategy`; the target's goes where a file has none.
+    pub(crate) merge_strategy: Option<MergeStrategy>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,9 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
     let missing = read_missing(&reader, kind.as_ref());
     let null_policy = read_null_policy(&reader);
     let schema_evolution = reader.flag("schema_evolution").is_some_and(|flag| flag.value);
+    read.merge_strategy = read_merge_strategy(&reader);
+    let optimize_after_merge = reader.flag("optimize_after_merge").is_some_and(|flag| flag.value);
+    let cluster_by = columns::columns(&reader, "cluster_by").map(columns::plain).unwrap_or_default();
     let depends_on = read_depends_on(&reader);
     let (description, column_descriptions) = declarations::read_descriptions(&reader);
     declarations::check_inert(&reader, kind.as_ref());
@@ -82,6 +88,9 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
         missing,
         null_policy,
         schema_evolution,
+        merge_strategy: read.merge_strategy.unwrap_or_default(),
+        optimize_after_merge,
+        cluster_by,
         description,
         column_descriptions,
         tests,
@@ -184,6 +193,13 @@ fn read_delete_strategy(
         }
     }
     strategy.value
+}
+
+/// `merge_strategy` of a pipeline or a target.
+pub(crate) fn read_merge_strategy(reader: &MapReader<'_>) -> Option<MergeStrategy> {
+    let strategies =
+        [("merge_on_read", MergeStrategy::MergeOnRead), ("copy_on_write", MergeStrategy::CopyOnWrite)];
+    reader.choice("merge_strategy", &strategies).map(|strategy| strategy.value)
 }
 
 fn read_missing(reader: &MapReader<'_>, kind: Option<&TableKind>) -> MissingRows {

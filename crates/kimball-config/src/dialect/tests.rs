@@ -283,6 +283,18 @@ fn a_table_takes_new_columns_only_when_the_file_says_so() {
 }
 
 #[test]
+fn a_file_says_how_its_table_lies_on_disk() {
+    assert!(!pipeline(&dimension("")).optimize_after_merge);
+    assert!(pipeline(&fact("optimize_after_merge: on")).optimize_after_merge);
+    assert_eq!(pipeline(&dimension("cluster_by: [b, a]")).cluster_by, ["b", "a"]);
+    assert_eq!(messages(&dimension("cluster_by: [__is_current]")).len(), 1);
+    assert_eq!(
+        pipeline(&dimension("merge_strategy: copy_on_write")).merge_strategy,
+        MergeStrategy::CopyOnWrite
+    );
+}
+
+#[test]
 fn depends_on_names_tables() {
     let tables = pipeline(&dimension("depends_on: [silver.a, cat.silver.b]")).depends_on;
     assert_eq!(tables.iter().map(ToString::to_string).collect::<Vec<_>>(), ["silver.a", "cat.silver.b"]);

@@ -153,6 +153,27 @@ fn guide_files() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
+fn a_pipeline_says_how_rows_are_taken_out_or_else_its_target() {
+    let strategies = |targets: &str| {
+        let copying = format!("{DIM_CUSTOMER}merge_strategy: copy_on_write\n");
+        let files = [
+            ("kimball.targets.yml", targets),
+            ("configs/a.yml", copying.as_str()),
+            ("configs/b.yml", DIM_PRODUCT),
+            ("configs/c.yml", DIM_DATE),
+        ];
+        let (_folder, request) = project(&files);
+        let project = load_project(&request).project.unwrap();
+        project.pipelines.iter().map(|pipeline| pipeline.merge_strategy).collect::<Vec<_>>()
+    };
+    use MergeStrategy::{CopyOnWrite, MergeOnRead};
+    assert_eq!(strategies(TARGETS), [CopyOnWrite, MergeOnRead, MergeOnRead]);
+    let all = TARGETS.replace("{catalog: workspace", "{merge_strategy: copy_on_write, catalog: workspace");
+    assert_ne!(all, TARGETS);
+    assert_eq!(strategies(&all), [CopyOnWrite; 3]);
+}
+
+#[test]
 fn the_example_project_of_the_guide_loads() {
     let (folder, request) = project(&guide_files());
     let outcome = load_project(&request);

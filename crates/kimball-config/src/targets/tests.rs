@@ -79,6 +79,22 @@ fn the_history_of_the_control_table_is_a_number_of_days() {
 }
 
 #[test]
+fn a_target_chooses_how_rows_are_taken_out() {
+    let strategy = |text: &str| {
+        let text = format!("version: 1\ntargets:\n  a: {{merge_strategy: {text}}}\n");
+        let (target, problems) = choose(&text, None);
+        (target.map(|target| target.merge_strategy), problems)
+    };
+    assert_eq!(strategy("copy_on_write"), (Some(MergeStrategy::CopyOnWrite), Vec::new()));
+    assert_eq!(strategy("merge_on_read").0, Some(MergeStrategy::MergeOnRead));
+    assert_eq!(
+        strategy("rewrite").1,
+        ["3: `merge_strategy` must be `merge_on_read` or `copy_on_write`, found `rewrite`"]
+    );
+    assert_eq!(choose(TWO, Some("a")).0.unwrap().merge_strategy, MergeStrategy::MergeOnRead);
+}
+
+#[test]
 fn secrets_are_references() {
     let text = "version: 1\ntargets:\n  a:\n    warehouse: 's3://b/w'\n    storage_options:\n\
                 \x20     aws_region: eu\n      aws_secret_access_key: hunter2\n      azure_storage_account_key: 'env://KEY'\n";

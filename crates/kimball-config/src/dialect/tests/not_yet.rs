@@ -3,8 +3,6 @@ use super::*;
 #[test]
 fn keys_of_later_issues_are_refused_at_their_place() {
     for (more, key) in [
-        ("optimize_after_merge: yes", "optimize_after_merge"),
-        ("cluster_by: [a]", "cluster_by"),
         ("pii: {columns: [{column: a, strategy: drop}]}", "pii"),
         ("observability: {event_table: x}", "observability"),
     ] {
@@ -15,7 +13,7 @@ fn keys_of_later_issues_are_refused_at_their_place() {
 
 #[test]
 fn the_same_keys_are_fine_when_they_say_what_happens_anyway() {
-    let harmless = "optimize_after_merge: no\ncluster_by: []\nmini_dimensions: []\ntests: []\npii: {columns: []}\n\
+    let harmless = "mini_dimensions: []\ntests: []\npii: {columns: []}\n\
                     observability: {enabled: false, write_failure: warn}";
     assert_eq!(messages(&dimension(harmless)), Vec::<String>::new());
     assert_eq!(

@@ -70,7 +70,12 @@ fn a_default_that_is_spelled_out_changes_no_fingerprint() {
 #[test]
 fn the_fingerprint_leaves_out_what_changes_no_row() {
     let customer = fingerprint(DIM_CUSTOMER);
-    for more in ["remember_repeats: false", "schema_evolution: true"] {
+    for more in [
+        "remember_repeats: false",
+        "schema_evolution: true",
+        "merge_strategy: copy_on_write",
+        "optimize_after_merge: true",
+    ] {
         assert_eq!(fingerprint(&format!("{DIM_CUSTOMER}{more}\n")), customer, "{more}");
     }
 }
