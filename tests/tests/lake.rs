@@ -14,6 +14,7 @@ use tempfile::TempDir;
 mod faults;
 mod feeds;
 mod partitions;
+mod pruned;
 
 /// A warehouse with one table that keeps a change feed.
 struct Lake {

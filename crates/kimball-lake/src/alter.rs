@@ -1,19 +1,19 @@
 //! Changes of a table's columns, descriptions, properties and protocol, made by the commit that needs them.
 
-use arrow::datatypes::Schema;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::DeltaTableError;
 use deltalake::kernel::{Action, Metadata, Protocol, StructType};
 use serde_json::{Map, Value, json};
 
-use crate::table::describe;
+use crate::table::{CHANGE_FEED, DELETION_VECTORS, describe, is_true};
 use crate::{LakeError, LakeTable, NewTable};
 
 /// Properties that need a feature of the protocol, with the feature, and whether readers need it, too.
-const FEATURES: [(&str, &str, bool); 2] = [
-    ("delta.enableDeletionVectors", "deletionVectors", true),
-    ("delta.enableChangeDataFeed", "changeDataFeed", false),
-];
+const FEATURES: [(&str, &str, bool); 2] =
+    [(DELETION_VECTORS, "deletionVectors", true), (CHANGE_FEED, "changeDataFeed", false)];
 /// Delta protocol, "Table Features": the versions from which features are listed by name.
 const NAMED_READER_FEATURES: u64 = 3;
 const NAMED_WRITER_FEATURES: u64 = 7;
@@ -31,11 +31,18 @@ const LEGACY_FEATURES: [(u64, &str); 7] = [
 /// What a commit changes of a table besides its rows.
 #[derive(Debug, Clone)]
 pub struct Alteration {
+    /// The columns that the table has afterwards.
+    pub(crate) columns: SchemaRef,
     metadata: Metadata,
     protocol: Option<Protocol>,
 }
 
 impl Alteration {
+    /// The value of a table property afterwards.
+    pub(crate) fn property(&self, name: &str) -> Option<&str> {
+        self.metadata.configuration().get(name).map(String::as_str)
+    }
+
     pub(crate) fn into_actions(self) -> Vec<Action> {
         let protocol = self.protocol.map(Action::Protocol);
         protocol.into_iter().chain([Action::Metadata(self.metadata)]).collect()
@@ -74,7 +81,7 @@ impl LakeTable {
         }
         let metadata = serde_json::from_value(Value::Object(changed))
             .map_err(|source| delta(DeltaTableError::SerializeLogJson { json_err: source }))?;
-        Ok(Some(Alteration { metadata, protocol: self.protocol_for(wanted)? }))
+        Ok(Some(Alteration { columns: Arc::new(described), metadata, protocol: self.protocol_for(wanted)? }))
     }
 
     /// The columns of `schema` with the descriptions that the table has for them.
@@ -91,7 +98,8 @@ impl LakeTable {
     fn protocol_for(&self, wanted: &NewTable) -> Result<Option<Protocol>, LakeError> {
         let delta = |source| LakeError::Delta { table: self.name.clone(), source: Box::new(source) };
         let stored = as_map(self.snapshot()?.protocol()).map_err(delta)?;
-        let needed = FEATURES.iter().filter(|(property, ..)| wanted.properties.contains_key(*property));
+        let is_on = |property: &str| wanted.properties.get(property).is_some_and(|value| is_true(value));
+        let needed = FEATURES.iter().filter(|(property, ..)| is_on(property));
         let is_there = |(_, feature, reads): &&(&str, &str, bool)| {
             has(&stored, "writerFeatures", feature) && (!reads || has(&stored, "readerFeatures", feature))
         };

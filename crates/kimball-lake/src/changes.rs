@@ -27,8 +27,8 @@ use crate::{LakeError, LakeTable};
 /// Files that are looked for at a time.
 const LOOKS: usize = 16;
 
-const INSERT: &str = "insert";
-const DELETE: &str = "delete";
+pub(crate) const INSERT: &str = "insert";
+pub(crate) const DELETE: &str = "delete";
 
 /// One file that a commit changed.
 pub(crate) struct Change {

@@ -2,6 +2,7 @@
 //! computed from, or not at all.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, PostCommit, TransactionError};
@@ -13,12 +14,12 @@ use uuid::Uuid;
 
 use crate::alter::Alteration;
 use crate::live::LiveFile;
-use crate::table::as_signed;
+use crate::table::{DELETION_VECTORS, as_signed, is_true};
 use crate::write::DataFile;
 use crate::{LakeError, LakeTable, LiveRows};
 
 /// Name of the application transaction that fences writers (semantics 9).
-const LEASE: &str = "lease";
+pub(crate) const LEASE: &str = "lease";
 
 /// Rows to take out of a table: file number of a [`LiveRows`] → row numbers in that file.
 pub type RowRemovals = BTreeMap<u32, RoaringTreemap>;
@@ -60,14 +61,12 @@ impl LakeTable {
     /// # Errors
     /// [`LakeError::LeaseLost`] when the log holds a higher epoch; storage failures.
     pub async fn commit(&self, rows: &LiveRows, commit: Commit) -> Result<CommitOutcome, LakeError> {
-        if let Some(held) = commit.lease
-            && let Some(found) = self.transaction(LEASE).await?
-            && found > held
-        {
-            return Err(LakeError::LeaseLost { table: self.name.clone(), held, found });
+        if let Some(held) = commit.lease {
+            self.require_lease(held).await?;
         }
+        let removals = self.removal_actions(rows, &commit).await?;
         let mut actions: Vec<Action> = commit.alteration.map(Alteration::into_actions).unwrap_or_default();
-        actions.extend(self.removal_actions(rows, &commit.removals).await?);
+        actions.extend(removals);
         actions.extend(commit.files.into_iter().map(|file| Action::Add(file.0)));
         let transactions =
             commit.transactions.into_iter().chain(commit.lease.map(|epoch| (LEASE.to_owned(), epoch)));
@@ -77,18 +76,30 @@ impl LakeTable {
             .with_application_transactions(
                 transactions.map(|(id, value)| Transaction::new(id, value)).collect(),
             );
-        self.submit(actions, properties, &commit.user_metadata).await
+        self.submit(actions, properties, merge_of(None), &commit.user_metadata).await
     }
 
-    async fn submit(
+    /// # Errors
+    /// [`LakeError::LeaseLost`] when the log holds a higher epoch than `held`.
+    pub(crate) async fn require_lease(&self, held: i64) -> Result<(), LakeError> {
+        match self.transaction(LEASE).await? {
+            Some(found) if found > held => {
+                Err(LakeError::LeaseLost { table: self.name.clone(), held, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn submit(
         &self,
         actions: Vec<Action>,
         properties: CommitProperties,
+        operation: DeltaOperation,
         tag: &str,
     ) -> Result<CommitOutcome, LakeError> {
         let prepared = CommitBuilder::from(properties)
             .with_actions(actions)
-            .build(Some(self.snapshot()?), self.inner.log_store(), merge_of(None))
+            .build(Some(self.snapshot()?), self.inner.log_store(), operation)
             .into_prepared_commit_future()
             .await
             .map_err(LakeError::delta(&self.name))?;
@@ -130,9 +141,25 @@ impl LakeTable {
         }
     }
 
-    /// The actions that take rows out: a file that loses its last row goes, any other gets a deletion
+    /// The actions that take rows out, in the way that the table's properties ask for.
+    async fn removal_actions(&self, rows: &LiveRows, commit: &Commit) -> Result<Vec<Action>, LakeError> {
+        let vectors = match &commit.alteration {
+            Some(alteration) => alteration.property(DELETION_VECTORS),
+            None => self.property(DELETION_VECTORS)?,
+        };
+        if vectors.is_some_and(is_true) {
+            return self.thinning_actions(rows, &commit.removals).await;
+        }
+        let columns = match &commit.alteration {
+            Some(alteration) => Arc::clone(&alteration.columns),
+            None => self.schema()?,
+        };
+        self.rewriting_actions(rows, &commit.removals, &commit.files, &columns).await
+    }
+
+    /// The actions that take rows out with deletion vectors: a file that loses its last row goes, any other gets a
     /// vector that unites the rows it had lost with those it loses now.
-    async fn removal_actions(
+    async fn thinning_actions(
         &self,
         rows: &LiveRows,
         removals: &RowRemovals,

@@ -7,6 +7,8 @@
 mod alter;
 mod changes;
 mod commit;
+mod compact;
+mod copy_on_write;
 mod deletion;
 mod error;
 mod feed;
@@ -26,6 +28,7 @@ mod write;
 
 pub use alter::Alteration;
 pub use commit::{Commit, CommitOutcome, RowRemovals};
+pub use compact::{Compacted, Wear};
 pub use error::{LakeError, fault_of};
 pub use feed::{CHANGE_TYPE, COMMIT_TIMESTAMP, COMMIT_VERSION};
 pub use files::{FileFormat, FileSource};

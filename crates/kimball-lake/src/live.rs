@@ -13,7 +13,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::Result as QueryResult;
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake::Path;
 use deltalake::parquet::arrow::RowNumber;
@@ -22,7 +22,7 @@ use roaring::RoaringTreemap;
 
 use crate::commit::RowRemovals;
 use crate::partition::PartitionColumns;
-use crate::scan::{Fetch, Origin, ScanColumns, TableStore, only, scanned, without};
+use crate::scan::{Fetch, Origin, ScanColumns, TableStore, only, scanned, stored_at, without};
 use crate::write::DataFile;
 use crate::{LakeError, LakeTable};
 
@@ -30,6 +30,9 @@ use crate::{LakeError, LakeTable};
 pub const FILE_COLUMN: &str = "__kimball_file";
 /// The column with a row's place in its file: Int64, from 0.
 pub const ROW_COLUMN: &str = "__kimball_row";
+
+/// Rows of a page, as this crate writes them.
+const PAGE_ROWS: u64 = crate::write::PAGE_ROWS as u64;
 
 /// The rows of a table's pinned version as a query sees them: the table's columns, then
 /// [`FILE_COLUMN`] and [`ROW_COLUMN`].
@@ -48,7 +51,7 @@ pub(crate) struct LiveFile {
     pub(crate) file: DataFile,
     path: Path,
     /// The values of the partition columns.
-    partition: Vec<ScalarValue>,
+    pub(crate) partition: Vec<ScalarValue>,
     /// Rows in the file, deleted ones included.
     pub(crate) records: u64,
     pub(crate) deleted: RoaringTreemap,
@@ -65,7 +68,6 @@ impl LakeTable {
             let reason = "its columns have other names in its files (`delta.columnMapping.mode`)".to_owned();
             return Err(LakeError::UnsupportedTable { table: self.name.clone(), reason });
         }
-        let partitions = PartitionColumns::of(self)?;
         let views: Vec<_> = self
             .inner
             .get_active_add_actions_by_predicate(None)
@@ -73,14 +75,32 @@ impl LakeTable {
             .await
             .map_err(LakeError::delta(&self.name))?;
         let stored: Vec<DataFile> = views.iter().map(DataFile::of_view).collect();
+        let records = views.iter().map(|view| view.num_records().map(|records| records as u64)).collect();
+        self.rows_in(stored, records, self.schema()?.as_ref()).await
+    }
+
+    /// The rows of files that are no part of a version yet, which will be one with the columns of `columns`.
+    pub(crate) async fn rows_of(&self, files: &[DataFile], columns: &Schema) -> Result<LiveRows, LakeError> {
+        let records = files.iter().map(DataFile::records).collect();
+        self.rows_in(files.to_vec(), records, columns).await
+    }
+
+    /// The rows of `stored`, each file with the count of its rows where the log tells.
+    async fn rows_in(
+        &self,
+        stored: Vec<DataFile>,
+        records: Vec<Option<u64>>,
+        columns: &Schema,
+    ) -> Result<LiveRows, LakeError> {
+        let partitions = PartitionColumns::of(self)?;
         let vectors = stored.iter().map(|file| file.0.deletion_vector.clone()).collect();
         let deleted = self.deleted_rows(vectors).await?;
         let store = TableStore::of(self);
         let mut files = Vec::with_capacity(stored.len());
-        for ((view, file), deleted) in views.iter().zip(stored).zip(deleted) {
-            let path = view.object_store_path();
-            let records = match view.num_records() {
-                Some(records) => records as u64,
+        for ((file, records), deleted) in stored.into_iter().zip(records).zip(deleted) {
+            let path = stored_at(file.path());
+            let records = match records {
+                Some(records) => records,
                 None => store.count_records(&path, file.size()).await?,
             };
             let partition = partitions.values(&file.0.partition_values)?;
@@ -88,7 +108,7 @@ impl LakeTable {
         }
         Ok(LiveRows {
             store,
-            columns: Arc::new(addressed(self.schema()?.as_ref(), &partitions)),
+            columns: Arc::new(addressed(columns, &partitions)),
             partitions: Arc::new(partitions),
             files: Arc::new(files),
             chosen: None,
@@ -109,6 +129,38 @@ impl LiveRows {
         Self { chosen: Some(Arc::new(chosen)), ..self.clone() }
     }
 
+    /// The rows of those files alone that hold a row of `removals`; addresses stay what they are.
+    pub(crate) fn of_files_with(&self, removals: &RowRemovals) -> Self {
+        let mut rows = self.addresses();
+        rows.retain(|number, _| removals.get(number).is_some_and(|removed| !removed.is_empty()));
+        self.at(rows)
+    }
+
+    /// The same rows but those of `removals`.
+    pub(crate) fn without(&self, removals: &RowRemovals) -> Self {
+        let chosen = self.chosen.as_deref().cloned().unwrap_or_else(|| self.addresses());
+        let left = |(number, rows): (u32, RoaringTreemap)| {
+            let left = match removals.get(&number) {
+                Some(removed) => rows - removed,
+                None => rows,
+            };
+            (!left.is_empty()).then_some((number, left))
+        };
+        self.at(chosen.into_iter().filter_map(left).collect())
+    }
+
+    /// The files that hold a row.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &DataFile> {
+        let is_read = |number: &u32| self.chosen.as_ref().is_none_or(|chosen| chosen.contains_key(number));
+        self.numbered_files().filter(move |(number, _)| is_read(number)).map(|(_, file)| &file.file)
+    }
+
+    /// The names of the table's columns.
+    pub(crate) fn table_columns(&self) -> Vec<String> {
+        let columns = self.columns.schema().fields().iter().map(|field| field.name().clone());
+        columns.filter(|name| ![FILE_COLUMN, ROW_COLUMN].contains(&name.as_str())).collect()
+    }
+
     /// No row of the table.
     pub fn none(&self) -> Self {
         self.at(RowRemovals::new())
@@ -116,7 +168,7 @@ impl LiveRows {
 
     /// The addresses of all rows.
     pub fn addresses(&self) -> RowRemovals {
-        let all = (0u32..).zip(self.files.iter()).map(|(number, file)| {
+        let all = self.numbered_files().map(|(number, file)| {
             let mut rows = RoaringTreemap::new();
             rows.insert_range(0..file.records);
             (number, rows - &file.deleted)
@@ -144,12 +196,38 @@ impl LiveRows {
 
     /// Whether there is no live row.
     pub fn is_empty(&self) -> bool {
-        self.files.iter().all(|file| file.deleted.len() >= file.records)
+        match &self.chosen {
+            Some(chosen) => chosen.values().all(RoaringTreemap::is_empty),
+            None => self.files.iter().all(|file| file.deleted.len() >= file.records),
+        }
     }
 
     /// Live rows, as the log counts them.
     pub fn count(&self) -> u64 {
         self.files.iter().map(|file| file.records.saturating_sub(file.deleted.len())).sum()
+    }
+
+    /// The files with their numbers.
+    pub(crate) fn numbered_files(&self) -> impl Iterator<Item = (u32, &LiveFile)> {
+        (0u32..).zip(self.files.iter())
+    }
+
+    /// Whether most pages hold no chosen row.
+    fn is_sparse(&self) -> bool {
+        let Some(chosen) = &self.chosen else { return false };
+        let pages: u64 = self.files.iter().map(|file| file.records.div_ceil(PAGE_ROWS)).sum();
+        let mut touched = 0;
+        for rows in chosen.values() {
+            let mut last = None;
+            for page in rows.iter().map(|row| row / PAGE_ROWS) {
+                touched += u64::from(last != Some(page));
+                last = Some(page);
+            }
+            if touched * 2 > pages {
+                return false;
+            }
+        }
+        true
     }
 
     pub(crate) fn file(&self, number: u32) -> Option<&LiveFile> {
@@ -191,11 +269,17 @@ impl TableProvider for LiveRows {
         &self,
         session: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> QueryResult<Arc<dyn ExecutionPlan>> {
-        let files = (0u32..).zip(self.files.iter()).filter_map(|(number, file)| self.scanned(number, file));
-        let fetch = if self.chosen.is_some() { Fetch::Pages } else { Fetch::Chunks };
-        self.store.scan(session, &self.columns, files, fetch, (projection, limit))
+        let files = self.numbered_files().filter_map(|(number, file)| self.scanned(number, file));
+        let fetch = if self.is_sparse() { Fetch::Pages } else { Fetch::Chunks };
+        let columns = self.columns.filtered_by(session, filters)?;
+        self.store.scan(session, &columns, files, fetch, (projection, limit))
+    }
+
+    /// Filters leave out row groups and pages whose statistics they contradict, and no single row.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> QueryResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 }

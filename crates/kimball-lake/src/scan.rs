@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::catalog::Session;
+use datafusion::common::DFSchema;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{ParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -12,7 +13,10 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result as QueryResult};
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::object_store::{ObjectMeta, ObjectStoreExt};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake::parquet::arrow::arrow_reader::RowSelection;
 use deltalake::parquet::errors::ParquetError;
@@ -42,6 +46,8 @@ pub(crate) struct ScanColumns {
     scanned: TableSchema,
     /// The place among the scanned columns of each visible one.
     places: Vec<usize>,
+    /// What every row that is wanted fulfils.
+    predicate: Option<Arc<dyn PhysicalExpr>>,
 }
 
 impl ScanColumns {
@@ -61,7 +67,22 @@ impl ScanColumns {
         };
         let places = columns.iter().enumerate().map(|(place, (_, origin))| before(place, *origin)).collect();
         let visible = Schema::new(columns.into_iter().map(|(field, _)| field).collect::<Vec<_>>());
-        Self { visible: Arc::new(visible), scanned, places }
+        Self { visible: Arc::new(visible), scanned, places, predicate: None }
+    }
+
+    /// The same columns of rows that fulfil `filters`, as far as these look at columns that lie in the files.
+    pub(crate) fn filtered_by(&self, session: &dyn Session, filters: &[Expr]) -> QueryResult<Self> {
+        let stored = self.scanned.file_schema();
+        let is_of_files = |filter: &&Expr| {
+            let columns = filter.column_refs();
+            columns.iter().all(|column| stored.field_with_name(column.name()).is_ok())
+        };
+        let Some(filter) = conjunction(filters.iter().filter(is_of_files).cloned()) else {
+            return Ok(self.clone());
+        };
+        let columns = DFSchema::try_from(Arc::clone(self.scanned.table_schema()))?;
+        let predicate = Some(session.create_physical_expr(filter, &columns)?);
+        Ok(Self { predicate, ..self.clone() })
     }
 
     /// The columns as a query sees them.
@@ -126,6 +147,9 @@ impl TableStore {
         }
         let options = session.table_options().parquet.clone();
         let mut source = ParquetSource::new(columns.scanned.clone()).with_table_parquet_options(options);
+        if let Some(predicate) = &columns.predicate {
+            source = source.with_predicate(Arc::clone(predicate));
+        }
         if fetch == Fetch::Pages {
             let readers: Arc<dyn ParquetFileReaderFactory> =
                 Arc::new(PageReaders::new(Arc::clone(&self.store)));

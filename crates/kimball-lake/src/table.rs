@@ -22,6 +22,7 @@ use crate::write::DataFile;
 use crate::{LakeError, TableId, Warehouse};
 
 pub(crate) const CHANGE_FEED: &str = "delta.enableChangeDataFeed";
+pub(crate) const DELETION_VECTORS: &str = "delta.enableDeletionVectors";
 const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 
 /// One table at one version. Everything read through it is of that version, whatever others commit.
@@ -238,14 +239,17 @@ impl LakeTable {
     /// # Errors
     /// [`LakeError::Delta`] when the handle holds no snapshot.
     pub fn has_change_feed(&self) -> Result<bool, LakeError> {
-        let configuration = self.snapshot()?.metadata().configuration();
-        Ok(configuration.get(CHANGE_FEED).is_some_and(|value| value.eq_ignore_ascii_case("true")))
+        Ok(self.property(CHANGE_FEED)?.is_some_and(is_true))
+    }
+
+    /// The value of a table property.
+    pub(crate) fn property(&self, name: &str) -> Result<Option<&str>, LakeError> {
+        Ok(self.snapshot()?.metadata().configuration().get(name).map(String::as_str))
     }
 
     /// Whether columns have other names in the data files than in the schema.
     pub(crate) fn has_mapped_columns(&self) -> Result<bool, LakeError> {
-        let configuration = self.snapshot()?.metadata().configuration();
-        Ok(configuration.get(COLUMN_MAPPING).is_some_and(|mode| !mode.eq_ignore_ascii_case("none")))
+        Ok(self.property(COLUMN_MAPPING)?.is_some_and(|mode| !mode.eq_ignore_ascii_case("none")))
     }
 
     /// The rows of the pinned version, for a query.
@@ -341,6 +345,11 @@ impl LakeTable {
             .transpose()
             .map_err(LakeError::delta(&self.name))
     }
+}
+
+/// Whether the value of a table property says yes.
+pub(crate) fn is_true(value: &str) -> bool {
+    value.eq_ignore_ascii_case("true")
 }
 
 pub(crate) fn as_signed(version: u64) -> i64 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::object_store::prefix::PrefixStore;
 use delta_kernel::engine::arrow_conversion::TryIntoArrow;
 use deltalake::DeltaTableError;
 use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
@@ -20,7 +21,7 @@ use crate::partition::PartitionColumns;
 use crate::{LakeError, LakeTable};
 
 /// A new file is begun when one has reached this many bytes.
-const TARGET_FILE_BYTES: u64 = 128 * 1024 * 1024;
+pub(crate) const TARGET_FILE_BYTES: u64 = 128 * 1024 * 1024;
 
 /// What may be under way to all partitions together, as it lies in memory; their files are ended when it is reached.
 const OPEN_BYTES: usize = 512 * 1024 * 1024;
@@ -32,8 +33,11 @@ const DICTIONARY_BYTES: usize = 128 * 1024;
 /// Rows of a row group: what a writer holds of a file in memory, and what a reader can skip.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 
+/// Where change files lie below their table (Delta protocol, "Change Data Files").
+pub(crate) const CHANGE_FOLDER: &str = "_change_data";
+
 /// Rows of a page: what has to be read to fetch one row of a column.
-const PAGE_ROWS: usize = 4_096;
+pub(crate) const PAGE_ROWS: usize = 4_096;
 
 /// A data file of a table: written and waiting for its commit, or part of a version.
 #[derive(Debug, Clone)]
@@ -115,6 +119,18 @@ impl DataFileWriter {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn with_columns(table: &LakeTable, columns: &SchemaRef) -> Result<Self, LakeError> {
+        Self::to(table, table.inner.object_store(), columns)
+    }
+
+    /// Begins to write change files, whose paths are relative to [`CHANGE_FOLDER`].
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub(crate) fn of_changes(table: &LakeTable, columns: &SchemaRef) -> Result<Self, LakeError> {
+        Self::to(table, Arc::new(PrefixStore::new(table.inner.object_store(), CHANGE_FOLDER)), columns)
+    }
+
+    fn to(table: &LakeTable, store: ObjectStoreRef, columns: &SchemaRef) -> Result<Self, LakeError> {
         // The check that the table can be written at all.
         drop(RecordBatchWriter::for_table(&table.inner).map_err(LakeError::delta(&table.name))?);
         let snapshot = table.snapshot()?;
@@ -137,7 +153,7 @@ impl DataFileWriter {
         Ok(Self {
             table: table.name.clone(),
             partitions: PartitionColumns::of(table)?,
-            store: table.inner.object_store(),
+            store,
             config,
             columns,
             open: None,
