@@ -22,4 +22,5 @@ mod shop;
 mod stars;
 mod stops;
 mod time_zone;
+mod upkeep;
 mod workers;

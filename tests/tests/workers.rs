@@ -87,3 +87,20 @@ fn require_rows(project: &Project, runs: usize) {
     assert!(batches.values().all(|rows| *rows == runs), "after {runs} runs: {batches:?}");
     project.require_honest_control();
 }
+
+#[test]
+fn pipelines_that_start_when_they_are_ready_load_what_waves_load() {
+    let (waves, ready) = (shop::open(), shop::open());
+    for (day, run) in [shop::FIRST_RUN, shop::SECOND_RUN].into_iter().enumerate() {
+        if day > 0 {
+            [&waves, &ready].into_iter().for_each(shop::second_day);
+        }
+        waves.load(run);
+        let told = ready.call(&format!("run --schedule ready {run}")).with_code(0).stdout;
+        assert!(told.contains("All pipelines, each when it is ready (5 pipelines)"), "{told}");
+        for table in shop::TABLES {
+            assert_eq!(ready.logical_rows(table), waves.logical_rows(table), "{table} on day {}", day + 1);
+        }
+    }
+    ready.require_honest_control();
+}

@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use kimball::{
-    FailurePolicy, Jitter, OnBusy, PipelineExecutor, PipelineExecutorBuilder, Refresh, RetryPolicy, Selector,
-    Settings, SettingsBuilder,
+    FailurePolicy, Jitter, OnBusy, PipelineExecutor, PipelineExecutorBuilder, Refresh, RetryPolicy, Schedule,
+    Selector, Settings, SettingsBuilder,
 };
 
 /// Loads Kimball dimensional models into Delta Lake tables from a folder of YAML files
@@ -40,6 +40,8 @@ pub enum Verb {
     },
     /// Show what etl_control says: running, failed, last success, watermarks
     Status(Configs),
+    /// Write files anew where small ones, or rows that no longer count, have piled up; no row changes
+    Optimize(Configs),
 }
 
 /// The files of a project.
@@ -84,6 +86,9 @@ pub struct Options {
         global = true
     )]
     pub max_workers: usize,
+    /// When a pipeline may start: after all earlier waves, or as soon as what it needs has loaded
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ScheduleBy::Waves, global = true)]
+    pub schedule: ScheduleBy,
     /// Start nothing more after a failure (the default)
     #[arg(short = 'x', long, conflicts_with = "keep_going", global = true)]
     pub fail_fast: bool,
@@ -126,6 +131,15 @@ pub struct Options {
     /// How logs are written
     #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
     pub log_format: LogFormat,
+}
+
+/// `--schedule`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScheduleBy {
+    /// After all earlier waves
+    Waves,
+    /// As soon as what it needs has loaded
+    Ready,
 }
 
 /// `--format`.
@@ -214,6 +228,10 @@ impl Options {
         };
         let mut settings = Settings::builder()
             .max_workers(self.max_workers)
+            .schedule(match self.schedule {
+                ScheduleBy::Waves => Schedule::Waves,
+                ScheduleBy::Ready => Schedule::Ready,
+            })
             .on_failure(on_failure)
             .retry(retry)
             .on_busy(on_busy)

@@ -8,6 +8,7 @@ mod fixture;
 mod interrupt;
 mod json_line;
 mod logging;
+mod optimize;
 mod output;
 mod plan_text;
 mod run;
@@ -60,6 +61,7 @@ fn perform(line: &CommandLine) -> Result<Exit, Failure> {
         Verb::Plan(configs) | Verb::Run { configs, dry_run: true } => plan_text::plan(configs, options),
         Verb::Run { configs, dry_run: false } => run::run(configs, options),
         Verb::Status(configs) => status::status(configs, options),
+        Verb::Optimize(configs) => optimize::optimize(configs, options),
     }
 }
 

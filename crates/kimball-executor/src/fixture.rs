@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kimball_config::{
-    CdcStrategy, DeleteStrategy, Dimension, Fact, ForeignKey, KeyStrategy, MissingRows, NullPolicy, Pipeline,
-    Project, Scd, Severity, Source, SourceLocation, TableKind, TableName, Target,
+    CdcStrategy, DeleteStrategy, Dimension, Fact, ForeignKey, KeyStrategy, MergeStrategy, MissingRows,
+    NullPolicy, Pipeline, Project, Scd, Severity, Source, SourceLocation, TableKind, TableName, Target,
 };
 use kimball_retry::FaultKind;
 
@@ -36,6 +36,9 @@ fn pipeline(name: &str, kind: TableKind) -> Pipeline {
         missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
         null_policy: NullPolicy::Legacy,
         schema_evolution: false,
+        merge_strategy: MergeStrategy::default(),
+        optimize_after_merge: false,
+        cluster_by: Vec::new(),
         description: None,
         column_descriptions: Default::default(),
         tests: Vec::new(),
@@ -98,6 +101,7 @@ pub(crate) fn project(pipelines: Vec<Pipeline>) -> Project {
         etl_schema: "gold".to_owned(),
         storage_options: Default::default(),
         control_history_days: None,
+        merge_strategy: MergeStrategy::default(),
         base_dir: PathBuf::new(),
     };
     Project { pipelines, target }

@@ -17,6 +17,7 @@ use crate::dispatch::{self, LoadPipeline, Run};
 use crate::dry_run::DryRun;
 use crate::error::{ExecutorError, PipelineError};
 use crate::events::{Emitter, Event, EventKind, EventReceiver, Observer};
+use crate::optimize::OptimizeSummary;
 use crate::orchestrator::{RunContext, Stops};
 use crate::outcome::PipelineLoad;
 use crate::runtime::{with_callers_runtime, with_own_runtime};
@@ -158,6 +159,26 @@ impl PipelineExecutor {
         self.run_async_as(self.inner.settings.clone()).await
     }
 
+    /// Writes files of the tables of all pipelines anew where small ones, or rows that no longer count, have piled up.
+    /// No row changes, and no reader of a change feed hears of it. A table that fails is no error: it stands in the
+    /// summary.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Warehouse`] when the warehouse cannot be used, [`ExecutorError::Threads`] when the system gives
+    /// no thread.
+    pub fn optimize(&self) -> Result<OptimizeSummary, ExecutorError> {
+        with_own_runtime(|handle| self.inner.optimize_on(handle))
+    }
+
+    /// As [`optimize`](Self::optimize), on the tokio runtime of the caller.
+    ///
+    /// # Errors
+    /// As [`optimize`](Self::optimize).
+    pub async fn optimize_async(&self) -> Result<OptimizeSummary, ExecutorError> {
+        let inner = Arc::clone(&self.inner);
+        with_callers_runtime(move |handle| inner.optimize_on(handle)).await
+    }
+
     /// As [`run`](Self::run), with other options.
     pub(crate) fn run_as(&self, settings: &Settings) -> Result<ExecutionSummary, ExecutorError> {
         with_own_runtime(|handle| self.inner.run_on(settings, handle))
@@ -220,6 +241,13 @@ impl Inner {
             context.close().await;
             dry_run.map_err(ExecutorError::Warehouse)
         })
+    }
+
+    fn optimize_on(&self, handle: &Handle) -> Result<OptimizeSummary, ExecutorError> {
+        let context = handle.block_on(self.open(&self.settings, RetryBudget::default()))?;
+        let summary = OptimizeSummary::of(&self.project.pipelines, &self.settings, &context, handle);
+        handle.block_on(context.close());
+        summary
     }
 
     async fn open(&self, settings: &Settings, budget: RetryBudget) -> Result<RunContext, ExecutorError> {

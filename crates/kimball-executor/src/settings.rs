@@ -26,6 +26,16 @@ pub enum FailurePolicy {
     KeepGoing,
 }
 
+/// When a pipeline may start. Either way it never starts before all that it needs has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Schedule {
+    /// When all earlier waves have ended.
+    #[default]
+    Waves,
+    /// When what it needs has ended; those first that the longest chains of others wait for.
+    Ready,
+}
+
 /// What a pipeline does when another live process holds its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnBusy {
@@ -40,6 +50,7 @@ pub enum OnBusy {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     max_workers: NonZeroUsize,
+    schedule: Schedule,
     on_failure: FailurePolicy,
     retry: RetryPolicy,
     memory_limit: Option<u64>,
@@ -63,7 +74,7 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Starts from the defaults: 4 workers, stop on failure, no retries, no memory limit, the real clock,
+    /// Starts from the defaults: 4 workers, waves, stop on failure, no retries, no memory limit, the real clock,
     /// fail when a table is busy.
     pub fn builder() -> SettingsBuilder {
         SettingsBuilder::default()
@@ -77,6 +88,11 @@ impl Settings {
     /// Pipelines that run at a time.
     pub fn max_workers(&self) -> NonZeroUsize {
         self.max_workers
+    }
+
+    /// When a pipeline may start.
+    pub fn schedule(&self) -> Schedule {
+        self.schedule
     }
 
     /// What becomes of the run when a pipeline fails.
@@ -114,6 +130,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_workers: DEFAULT_WORKERS,
+            schedule: Schedule::default(),
             on_failure: FailurePolicy::default(),
             retry: RetryPolicy::never(),
             memory_limit: None,
@@ -151,6 +168,13 @@ impl SettingsBuilder {
     #[must_use]
     pub fn max_workers(self, workers: usize) -> Self {
         Self { max_workers: workers, ..self }
+    }
+
+    /// When a pipeline may start; by default when all earlier waves have ended.
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.rest.schedule = schedule;
+        self
     }
 
     /// What becomes of the run when a pipeline fails; by default it stops.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use kimball_config::{
     CdcStrategy, ColumnTest, DeleteStrategy, Dimension, EarlyArriving, Fact, FactLoading, FactPattern,
-    FieldHistory, ForeignKey, InvalidAction, JunkDimension, KeyStrategy, Lookup, MiniDimension, MissingRows,
-    NullPolicy, Pipeline, Scd, Severity, Source, SourceLocation, TableKind, TableName, Test, TrackedColumns,
+    FieldHistory, ForeignKey, InvalidAction, JunkDimension, KeyStrategy, Lookup, MergeStrategy,
+    MiniDimension, MissingRows, NullPolicy, Pipeline, Scd, Severity, Source, SourceLocation, TableKind,
+    TableName, Test, TrackedColumns,
 };
 
 /// The name `text`.
@@ -66,6 +67,9 @@ fn pipeline(table: &str, kind: TableKind) -> Pipeline {
         missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
         null_policy: NullPolicy::Legacy,
         schema_evolution: false,
+        merge_strategy: MergeStrategy::default(),
+        optimize_after_merge: false,
+        cluster_by: Vec::new(),
         description: None,
         column_descriptions: BTreeMap::new(),
         tests: Vec::new(),

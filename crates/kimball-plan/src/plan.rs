@@ -1,5 +1,6 @@
 //! The plan: pipelines in waves, and the questions one may ask of it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -108,6 +109,22 @@ impl Plan {
             }
         }
         found.into_iter().map(|(_, table)| table.clone()).collect()
+    }
+
+    /// All tables, those first that the longest chains of others wait for; of equals those of earlier waves first,
+    /// then by name.
+    pub fn critical_first(&self) -> Vec<&TableName> {
+        let mut chains: BTreeMap<&TableName, usize> = BTreeMap::new();
+        // Dependents stand in later waves, so that their chains are known.
+        for table in self.waves.iter().rev().flat_map(Wave::tables) {
+            let dependents = self.pipeline(table).into_iter().flat_map(|pipeline| &pipeline.dependents);
+            let longest = dependents.filter_map(|dependent| chains.get(dependent)).max();
+            let chain = longest.map_or(0, |longest| longest + 1);
+            chains.insert(table, chain);
+        }
+        let mut tables: Vec<&TableName> = self.waves.iter().flat_map(Wave::tables).collect();
+        tables.sort_by_key(|table| Reverse(chains.get(table).copied()));
+        tables
     }
 
     /// Where the pipeline that writes `table` stands, and what keeps it from standing earlier.

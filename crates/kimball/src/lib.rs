@@ -104,10 +104,11 @@ pub use kimball_config::{
 pub use kimball_control::ControlRow;
 pub use kimball_executor::{
     Banner, CancelToken, DryRun, EVENT_SCHEMA, Event, EventKind, EventReceiver, ExecutionSummary,
-    ExecutorError, FailurePolicy, Foresight, Heading, OnBusy, Orchestrator, PipelineError, PipelineExecutor,
-    PipelineExecutorBuilder, PipelinePreview, PipelineResult, PipelineStatus, PreviewMode, ProjectWarning,
-    Refresh, RunId, SelectionError, Selector, Settings, SettingsBuilder, SettingsError, SourceVersions,
-    control_rows, control_rows_async, counted,
+    ExecutorError, FailurePolicy, Foresight, Heading, OnBusy, OptimizeSummary, OptimizedTable, Orchestrator,
+    PipelineError, PipelineExecutor, PipelineExecutorBuilder, PipelinePreview, PipelineResult,
+    PipelineStatus, PreviewMode, ProjectWarning, Refresh, RunId, Schedule, SelectionError, Selector,
+    Settings, SettingsBuilder, SettingsError, SourceVersions, Upkeep, control_rows, control_rows_async,
+    counted,
 };
 pub use kimball_plan::{
     Dependency, ExternalTable, Place, Plan, PlanProblem, PlanWarning, PlannedPipeline, Reason, Wave,

@@ -6,7 +6,7 @@
 
 mod worker;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::resume_unwind;
 
@@ -23,7 +23,7 @@ use crate::error::{ExecutorError, PipelineError};
 use crate::events::{Emitter, EventKind};
 use crate::outcome::PipelineLoad;
 use crate::runtime::STACK_BYTES;
-use crate::settings::{FailurePolicy, Settings};
+use crate::settings::{FailurePolicy, Schedule, Settings};
 use crate::summary::{PipelineResult, PipelineStatus, seconds};
 use worker::{Job, Report, Worker};
 
@@ -48,12 +48,25 @@ pub(crate) struct Run<'run> {
     pub(crate) handle: &'run Handle,
 }
 
-/// Runs all pipelines, wave by wave; one result for each, in the order of the plan.
+/// Pipelines that are told of together, in the order in which they start when nothing keeps them waiting.
+struct Block<'run> {
+    number: usize,
+    label: &'run str,
+    pipelines: Vec<&'run Pipeline>,
+}
+
+/// What a run is called that knows one block alone.
+const READY: &str = "All pipelines, each when it is ready";
+
+/// Runs all pipelines; one result for each, in the order of the plan.
 pub(crate) fn dispatch<L: LoadPipeline>(
     run: &Run<'_>,
     loader: &L,
 ) -> Result<Vec<PipelineResult>, ExecutorError> {
-    let widest = run.plan.waves().iter().map(|wave| wave.tables().len()).max().unwrap_or(0);
+    let widest = match run.settings.schedule() {
+        Schedule::Waves => run.plan.waves().iter().map(|wave| wave.tables().len()).max().unwrap_or(0),
+        Schedule::Ready => run.pipelines.len(),
+    };
     let workers = run.settings.max_workers().get().min(widest);
     let ended = thread::scope(|scope| {
         let (jobs, for_workers) = unbounded();
@@ -101,29 +114,50 @@ impl<'run> Dispatcher<'run> {
     }
 
     fn run_all(mut self) -> Vec<PipelineResult> {
-        let waves = self.run.plan.waves();
-        for wave in waves {
-            self.run_wave(wave);
+        for block in self.blocks() {
+            self.run_block(&block);
         }
+        let waves = self.run.plan.waves();
         waves.iter().flat_map(Wave::tables).filter_map(|table| self.results.remove(table)).collect()
     }
 
-    fn run_wave(&mut self, wave: &'run Wave) {
+    fn blocks(&self) -> Vec<Block<'run>> {
+        let plan = self.run.plan;
+        let pipelines = |tables: &mut dyn Iterator<Item = &'run TableName>| {
+            tables.filter_map(|table| self.by_table.get(table).copied()).collect()
+        };
+        match self.run.settings.schedule() {
+            Schedule::Waves => {
+                let block = |wave: &'run Wave| Block {
+                    number: wave.number(),
+                    label: wave.label(),
+                    pipelines: pipelines(&mut wave.tables().iter()),
+                };
+                plan.waves().iter().map(block).collect()
+            }
+            Schedule::Ready => {
+                let pipelines = pipelines(&mut plan.critical_first().into_iter());
+                vec![Block { number: 1, label: READY, pipelines }]
+            }
+        }
+    }
+
+    fn run_block(&mut self, block: &Block<'run>) {
         let stopwatch = Stopwatch::start();
         self.run.emitter.emit(EventKind::WaveStarted {
-            wave: wave.number(),
-            label: wave.label().to_owned(),
-            pipelines: wave.tables().len(),
+            wave: block.number,
+            label: block.label.to_owned(),
+            pipelines: block.pipelines.len(),
         });
-        let mut waiting: VecDeque<&'run Pipeline> =
-            wave.tables().iter().filter_map(|table| self.by_table.get(table).copied()).collect();
+        let mut waiting = block.pipelines.clone();
         let mut running: BTreeMap<TableName, &'run Pipeline> = BTreeMap::new();
         loop {
             while running.len() < self.workers {
-                let Some(pipeline) = waiting.pop_front() else { break };
+                let Some(ready) = waiting.iter().position(|pipeline| self.is_ready(pipeline)) else { break };
+                let pipeline = waiting.remove(ready);
                 match self.reason_to_skip(pipeline) {
                     Some(reason) => self.record(PipelineResult::skipped(pipeline, reason)),
-                    None => self.start(wave, pipeline, &mut running),
+                    None => self.start(pipeline, &mut running),
                 }
             }
             if running.is_empty() {
@@ -131,15 +165,21 @@ impl<'run> Dispatcher<'run> {
             }
             self.take_report(&mut running);
         }
-        self.finish_wave(wave, &stopwatch);
+        self.finish_block(block, &stopwatch);
     }
 
-    fn finish_wave(&self, wave: &Wave, stopwatch: &Stopwatch) {
-        let ended = || wave.tables().iter().filter_map(|table| self.results.get(table));
+    /// Whether everything that a pipeline needs has ended, one way or another.
+    fn is_ready(&self, pipeline: &Pipeline) -> bool {
+        let needed = self.run.plan.dependencies_of(&pipeline.table);
+        needed.iter().all(|dependency| self.results.contains_key(&dependency.table))
+    }
+
+    fn finish_block(&self, block: &Block<'_>, stopwatch: &Stopwatch) {
+        let ended = || block.pipelines.iter().filter_map(|pipeline| self.results.get(&pipeline.table));
         let count = |status| ended().filter(|result| result.status == status).count();
         self.run.emitter.emit(EventKind::WaveFinished {
-            wave: wave.number(),
-            label: wave.label().to_owned(),
+            wave: block.number,
+            label: block.label.to_owned(),
             successful: count(PipelineStatus::Success),
             failed: count(PipelineStatus::Failed),
             skipped: count(PipelineStatus::Skipped),
@@ -155,14 +195,9 @@ impl<'run> Dispatcher<'run> {
         self.blocked.get(&pipeline.table).or(self.stopped.as_ref()).cloned()
     }
 
-    fn start(
-        &mut self,
-        wave: &Wave,
-        pipeline: &'run Pipeline,
-        running: &mut BTreeMap<TableName, &'run Pipeline>,
-    ) {
+    fn start(&mut self, pipeline: &'run Pipeline, running: &mut BTreeMap<TableName, &'run Pipeline>) {
         self.run.emitter.emit(EventKind::PipelineStarted {
-            wave: wave.number(),
+            wave: self.run.plan.pipeline(&pipeline.table).map_or(0, |planned| planned.wave),
             table_name: pipeline.table.clone(),
             table_type: pipeline.table_type(),
             config_path: pipeline.config_path.clone(),

@@ -6,7 +6,7 @@ use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::unbounded;
-use kimball_config::Pipeline;
+use kimball_config::{Pipeline, TableName};
 use kimball_plan::Plan;
 use kimball_retry::{FaultKind, RetryBudget, RetryPolicy};
 use tokio::runtime::Builder;
@@ -17,7 +17,7 @@ use crate::error::PipelineError;
 use crate::events::{Emitter, Event, EventKind};
 use crate::fixture::{dimension, fact, load_of, table};
 use crate::outcome::PipelineLoad;
-use crate::settings::{FailurePolicy, Settings, SettingsBuilder};
+use crate::settings::{FailurePolicy, Schedule, Settings, SettingsBuilder};
 use crate::summary::{PipelineResult, PipelineStatus, RunId};
 
 /// Loads whatever the function says; the last part of the table and the attempt are its arguments.
@@ -153,6 +153,34 @@ fn results_stand_in_the_order_of_the_plan_and_nothing_starts_before_its_wave() {
         ["dim_a SUCCESS", "dim_b SUCCESS", "fact_a SUCCESS", "fact_ab SUCCESS", "fact_b SUCCESS"]
     );
     assert_eq!(outcome.result("fact_ab").rows_written, 5);
+}
+
+#[test]
+fn when_ready_a_pipeline_starts_though_another_of_an_earlier_wave_still_loads() {
+    let in_both = Barrier::new(2);
+    let outcome = run(&star(), settings().max_workers(2).schedule(Schedule::Ready), |name, _| {
+        // They meet, or the test hangs.
+        if ["dim_b", "fact_a"].contains(&name) {
+            in_both.wait();
+        }
+        Ok(load_of(1))
+    });
+    assert!(outcome.results.iter().all(PipelineResult::is_success));
+    let story = outcome.story();
+    assert_eq!((story[0].as_str(), story[story.len() - 1].as_str()), ("wave_started 1", "wave_finished 1"));
+    assert_eq!(story.len(), 2 + 2 * star().len());
+}
+
+#[test]
+fn when_ready_what_others_wait_for_starts_first() {
+    let mut pipelines = star();
+    pipelines.push(fact("gold.far", &["gold.fact_b"]));
+    let outcome = run(&pipelines, settings().max_workers(1).schedule(Schedule::Ready), |_, _| Ok(load_of(1)));
+    let started = outcome
+        .story()
+        .into_iter()
+        .filter_map(|line| line.strip_prefix("pipeline_started ").map(str::to_owned));
+    assert_eq!(started.collect::<Vec<_>>(), ["dim_b", "dim_a", "fact_b", "fact_a", "fact_ab", "far"]);
 }
 
 #[test]
@@ -346,14 +374,18 @@ fn every_pipeline_starts_at_most_once_and_ends_once_however_the_loads_end() {
             pipeline
         })
         .collect();
-    for (seed, policy) in (0..20).flat_map(|seed| {
-        [FailurePolicy::StopOnFailure, FailurePolicy::KeepGoing].map(|policy| (seed, policy))
-    }) {
+    let policies = [FailurePolicy::StopOnFailure, FailurePolicy::KeepGoing];
+    let ways = policies
+        .into_iter()
+        .flat_map(|policy| [Schedule::Waves, Schedule::Ready].map(|schedule| (policy, schedule)));
+    for ((policy, schedule), seed) in ways.flat_map(|way| (0..20).map(move |seed| (way, seed))) {
         let fails_here = |name: &str| name.bytes().map(usize::from).sum::<usize>() * (seed + 3) % 11 == 0;
-        let outcome = run(&pipelines, settings().on_failure(policy), |name, _| {
+        let outcome = run(&pipelines, settings().on_failure(policy).schedule(schedule), |name, _| {
             if fails_here(name) { fails(FaultKind::Sql) } else { Ok(load_of(1)) }
         });
         assert_eq!(outcome.results.len(), 40);
+        let story = outcome.story();
+        let place = |line: String| story.iter().position(|told| *told == line);
         for pipeline in &pipelines {
             let name = pipeline.table.table();
             let status = outcome.result(name).status;
@@ -367,7 +399,16 @@ fn every_pipeline_starts_at_most_once_and_ends_once_however_the_loads_end() {
             if policy == FailurePolicy::KeepGoing || status != PipelineStatus::Skipped {
                 assert_eq!(status, expected, "seed {seed}, {policy:?}: {name}");
             }
-            let ends = outcome.story().iter().filter(|line| ends(line, name)).count();
+            if let Some(started) = place(format!("pipeline_started {name}")) {
+                let is_over = |needed: &TableName| {
+                    place(format!("pipeline_completed {}", needed.table())) < Some(started)
+                };
+                assert!(
+                    pipeline.depends_on.iter().all(is_over),
+                    "seed {seed}, {schedule:?}: {name} starts early"
+                );
+            }
+            let ends = story.iter().filter(|line| ends(line, name)).count();
             assert_eq!(ends, 1, "seed {seed}, {policy:?}: {name}");
         }
     }

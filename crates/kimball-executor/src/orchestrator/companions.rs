@@ -234,7 +234,8 @@ impl RunContext {
             let live = table.live_rows().await?;
             let change = batch.merge_field_history(settings, staged, members, &table, &live).await?;
             let batches = Some(self.batches(batch.pipeline, members.1).await?);
-            let effect = Effect { change, alteration: None, batches };
+            let alteration = table.alteration(&schema, &new_table(&pipeline))?;
+            let effect = Effect { change, alteration, batches };
             if self.commit_companion(batch, (&table, &live), effect, epoch).await? {
                 return Ok(());
             }

@@ -6,6 +6,7 @@ use kimball_config::{Pipeline, TableName};
 use kimball_engine::{Batch, ChangeSet, EngineRuntime, MergeTarget, Refresh, StagedBatch};
 use kimball_lake::{LakeTable, LiveRows};
 
+use super::facts::Awaited;
 use super::{RunContext, table_id, watermarks};
 use crate::error::PipelineError;
 
@@ -23,6 +24,29 @@ pub(super) struct Computed<'a> {
     pub(super) live: LiveRows,
     pub(super) change: ChangeSet,
     pub(super) warnings: Vec<String>,
+}
+
+/// What the logs say of the table that a batch is merged into.
+struct MergeContext {
+    repeats: Option<LakeTable>,
+    awaited: Awaited,
+    hashdiff: Option<i64>,
+    sequence: Option<i64>,
+    rebuilds: i64,
+}
+
+impl MergeContext {
+    fn target<'a>(&'a self, table: &'a LakeTable, live: &'a LiveRows) -> MergeTarget<'a> {
+        MergeTarget {
+            table,
+            live,
+            waiting: Some(self.awaited.as_waiting()),
+            hashdiff: self.hashdiff,
+            sequence: self.sequence,
+            repeats: self.repeats.as_ref(),
+            rebuilds: self.rebuilds,
+        }
+    }
 }
 
 impl RunContext {
@@ -57,10 +81,8 @@ impl RunContext {
         self.require_companions(batch, &staged).await?;
         if staged.is_unread() {
             let (table, live) = self.target_of(batch, target, &staged).await?;
-            let awaited = self.awaited(batch.pipeline, &table).await?;
-            let merged =
-                MergeTarget { waiting: Some(awaited.as_waiting()), ..MergeTarget::new(&table, &live) };
-            let merge = batch.merge_unread(&mut staged, merged);
+            let context = self.merge_context(batch.pipeline, &table).await?;
+            let merge = batch.merge_unread(&mut staged, context.target(&table, &live));
             if let Some((change, warnings)) = self.unless_cancelled(merge).await? {
                 let dimensions = batch.dimensions.clone();
                 return Ok(Computed {
@@ -105,19 +127,22 @@ impl RunContext {
         table: &LakeTable,
         live: &LiveRows,
     ) -> Result<(ChangeSet, Vec<String>), PipelineError> {
-        let pipeline = batch.pipeline;
-        let repeats = if pipeline.is_history() { self.repeats.open().await? } else { None };
-        let awaited = self.awaited(pipeline, table).await?;
-        let target = MergeTarget {
-            table,
-            live,
-            waiting: Some(awaited.as_waiting()),
+        let context = self.merge_context(batch.pipeline, table).await?;
+        self.unless_cancelled(batch.merge(staged, context.target(table, live))).await
+    }
+
+    async fn merge_context(
+        &self,
+        pipeline: &Pipeline,
+        table: &LakeTable,
+    ) -> Result<MergeContext, PipelineError> {
+        Ok(MergeContext {
+            repeats: if pipeline.is_history() { self.repeats.open().await? } else { None },
+            awaited: self.awaited(pipeline, table).await?,
             hashdiff: table.transaction(&watermarks::hashdiff_id(pipeline)).await?,
             sequence: table.transaction(&watermarks::sequence_id(pipeline)).await?,
-            repeats: repeats.as_ref(),
             rebuilds: self.rebuilds(pipeline, table).await?,
-        };
-        self.unless_cancelled(batch.merge(staged, target)).await
+        })
     }
 
     /// How often the table was rebuilt, this batch included.

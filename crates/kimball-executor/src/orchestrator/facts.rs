@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kimball_config::{EarlyArriving, Fact, ForeignKey, Lookup, Pipeline, TableKind, TableName};
+use kimball_config::{
+    EarlyArriving, Fact, ForeignKey, Lookup, MergeStrategy, Pipeline, TableKind, TableName,
+};
 use kimball_control::Lease;
 use kimball_engine::{
     Batch, EarlyMembers, EvidenceChange, MergeTarget, Refresh, StagedBatch, Waiting, unresolved_schema,
@@ -16,7 +18,7 @@ use kimball_retry::FaultKind;
 
 use super::companions::{Effect, contended};
 use super::settle::effect_metadata;
-use super::steps::new_table;
+use super::steps::{deletion_vectors, new_table};
 use super::{Prepared, RunContext, table_id, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
@@ -143,10 +145,11 @@ impl RunContext {
             }
             let added = change.counts.inserted;
             let sequence = change.sequence.map(|mark| (watermarks::sequence_id(dimension), mark));
+            let defaults = watermarks::still_holds_defaults(&dimension.table, &table).await?;
             let commit = Commit {
                 files: change.files,
                 removals: change.removals,
-                transactions: sequence.into_iter().collect(),
+                transactions: sequence.into_iter().chain(defaults).collect(),
                 lease: Some(lease.epoch()),
                 user_metadata: effect_metadata(batch.batch_id),
                 alteration: None,
@@ -274,7 +277,7 @@ impl RunContext {
     ) -> Result<(), PipelineError> {
         let _turn = self.recording.lock().await;
         for _ in 0..RECOMPUTATIONS {
-            let table = self.unresolved_table().await?;
+            let table = self.unresolved_table(batch.pipeline.merge_strategy).await?;
             let live = table.live_rows().await?;
             let merged = batch.merge_evidence(change, &table, &live).await?;
             let commit = Commit {
@@ -305,12 +308,12 @@ impl RunContext {
         ))
     }
 
-    async fn unresolved_table(&self) -> Result<LakeTable, PipelineError> {
+    async fn unresolved_table(&self, strategy: MergeStrategy) -> Result<LakeTable, PipelineError> {
         if let Some(table) = self.warehouse.open(&self.unresolved).await? {
             return Ok(table);
         }
-        let properties = [("delta.enableDeletionVectors".to_owned(), "true".to_owned())];
-        let new = NewTable { properties: BTreeMap::from(properties), ..NewTable::default() };
+        let properties = BTreeMap::from([deletion_vectors(strategy)]);
+        let new = NewTable { properties, ..NewTable::default() };
         match self.warehouse.create(&self.unresolved, &unresolved_schema(), &new).await {
             Ok(table) => Ok(table),
             // Another process may have made it just now.

@@ -6,6 +6,7 @@ mod facts;
 mod pins;
 mod settle;
 mod steps;
+mod upkeep;
 mod watermarks;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@ use kimball_control::{BatchEnd, ControlRow, SourceProgress, Transition};
 use kimball_lake::{Commit, CommitOutcome, LakeTable};
 use kimball_retry::FaultKind;
 
-use super::{RunContext, table_id};
+use super::{RunContext, table_id, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
 
@@ -100,7 +100,9 @@ impl RunContext {
             let Some(target) = self.warehouse.open(&table_id(&pipeline.table)?).await? else {
                 return Ok(None);
             };
-            let commit = Commit { lease: Some(epoch), ..Commit::default() };
+            let defaults = watermarks::still_holds_defaults(&pipeline.table, &target).await?;
+            let transactions = defaults.into_iter().collect();
+            let commit = Commit { lease: Some(epoch), transactions, ..Commit::default() };
             let live = target.live_rows().await?;
             if let CommitOutcome::Committed { .. } = target.commit(&live, commit).await? {
                 return Ok(Some(target));
@@ -140,7 +142,7 @@ impl RunContext {
                         || row.source_table == format!("{}#{}", source.name, source.alias)
                 })
                 .map_or(row.source_table.as_str(), |source| source.alias.as_str());
-            let id = super::watermarks::watermark_id(pipeline, alias);
+            let id = watermarks::watermark_id(pipeline, alias);
             let version = target.transaction(&id).await?.or(row.last_processed_version);
             sources.push(SourceProgress { source_table: row.source_table.clone(), version, rows_read: None });
         }

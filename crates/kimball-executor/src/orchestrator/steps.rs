@@ -15,17 +15,19 @@
 //!    batches; if this is lost, the counts differ, and the next run first brings the history to where the dimension is.
 //!    Rows that wait no more are marked; if this is lost, the next run finds them by the dead batch.
 //! 9. The control rows are ended. If this is lost, the next run finds the commit in the log.
-//! 10. The lease is given back.
+//! 10. Files are written anew where small ones or rows that no longer count have piled up. No row changes, and the
+//!     batch stands whatever comes of it.
+//! 11. The lease is given back.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use arrow::datatypes::Schema;
-use kimball_config::Pipeline;
+use kimball_config::{MergeStrategy, Pipeline, TableKind};
 use kimball_control::{BatchEnd, BatchStart, Lease, LeaseAttempt, RunningBatch, SourceProgress, Transition};
 use kimball_engine::{Batch, ChangeSet, Refresh, StagedBatch};
-use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, NewTable};
+use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, NewTable, Wear};
 use kimball_retry::{Classify, FaultKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -44,13 +46,12 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How often the holder of a lease gives a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
-/// A lease in the hand, and what it is for.
-struct Turn {
-    epoch: i64,
+/// A lease in the hand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) epoch: i64,
     /// The one before died with it.
     inherited: bool,
-    /// The attempt at the pipeline, from 1.
-    attempt: u32,
 }
 
 /// What a batch came to.
@@ -60,20 +61,34 @@ struct Loaded {
     /// Members that dimensions inferred for the batch.
     inferred: u64,
     warnings: Vec<String>,
+    /// Whether the table was worn before the batch.
+    is_worn: bool,
 }
 
 impl RunContext {
-    /// Steps 1 and 10 around all others, with a sign of life in between.
+    /// Steps 1 and 11 around all others.
     pub(super) async fn load_under_lease(
         &self,
         pipeline: &Pipeline,
         attempt: u32,
     ) -> Result<PipelineLoad, PipelineError> {
+        self.under_lease(pipeline, |turn| self.load_leased(pipeline, turn, attempt)).await
+    }
+
+    /// Does `work` with the lease of a pipeline's table in the hand, giving signs of life meanwhile.
+    pub(super) async fn under_lease<T, F>(
+        &self,
+        pipeline: &Pipeline,
+        work: impl FnOnce(Turn) -> F,
+    ) -> Result<T, PipelineError>
+    where
+        F: Future<Output = Result<T, PipelineError>>,
+    {
         let lease = self.take_lease(pipeline).await?;
-        let turn = Turn { epoch: lease.epoch(), inherited: lease.is_inherited(), attempt };
+        let turn = Turn { epoch: lease.epoch(), inherited: lease.is_inherited() };
         let mut held = Some(lease);
         let result = {
-            let mut work = std::pin::pin!(self.load_leased(pipeline, &turn));
+            let mut work = std::pin::pin!(work(turn));
             let mut beat = interval(HEARTBEAT);
             beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
             beat.tick().await;
@@ -142,15 +157,24 @@ impl RunContext {
         }
     }
 
-    async fn load_leased(&self, pipeline: &Pipeline, turn: &Turn) -> Result<PipelineLoad, PipelineError> {
-        let epoch = turn.epoch;
+    /// Step 2; whether there was something to settle.
+    pub(super) async fn settle_before(&self, pipeline: &Pipeline, turn: Turn) -> Result<bool, PipelineError> {
         let predecessor = if turn.inherited { Predecessor::Died } else { Predecessor::Released };
         if turn.inherited {
             // Should settling fail, who takes the lease next inherits nothing, and has to know.
             self.mark_open(pipeline);
         }
-        let is_settled =
-            self.is_marked_open(pipeline).await? && self.settle(pipeline, epoch, predecessor).await?;
+        Ok(self.is_marked_open(pipeline).await? && self.settle(pipeline, turn.epoch, predecessor).await?)
+    }
+
+    async fn load_leased(
+        &self,
+        pipeline: &Pipeline,
+        turn: Turn,
+        attempt: u32,
+    ) -> Result<PipelineLoad, PipelineError> {
+        let epoch = turn.epoch;
+        let is_settled = self.settle_before(pipeline, turn).await?;
         let prepared = self.unless_cancelled(self.prepare(pipeline)).await?;
         let batch_id = clock::new_batch_id();
         let batch = self.batch(pipeline, &prepared, &batch_id);
@@ -167,7 +191,12 @@ impl RunContext {
             }
         };
         match self.compute_and_commit(&batch, &prepared, epoch).await {
-            Ok(loaded) => self.succeed(pipeline, &prepared, running, loaded).await,
+            Ok(loaded) => {
+                let is_worn = loaded.is_worn;
+                let mut load = self.succeed(pipeline, &prepared, running, loaded).await?;
+                load.warnings.extend(self.keep_healthy(pipeline, is_worn, epoch).await);
+                Ok(load)
+            }
             Err(error) if error.is_unverified() => {
                 // Nobody knows how the batch ended: the next attempt settles it like one of a dead process.
                 self.mark_open(pipeline);
@@ -177,7 +206,7 @@ impl RunContext {
                 if prepared.target.is_none() && self.was_made(pipeline) {
                     self.take_back(pipeline).await;
                 }
-                self.fail(pipeline, running, &error, turn.attempt).await;
+                self.fail(pipeline, running, &error, attempt).await;
                 Err(error)
             }
         }
@@ -245,7 +274,8 @@ impl RunContext {
                 let unmarked = self.mark_resolved(batch, resolved).await;
                 let stale = stale_configuration(prepared, self.refresh);
                 let warnings = warnings.into_iter().chain(stale).chain(behind).chain(unmarked).collect();
-                return Ok(Loaded { rows_read: staged.rows_read().to_vec(), change, inferred, warnings });
+                let (rows_read, is_worn) = (staged.rows_read().to_vec(), live.is_worn(&Wear::HEAVY));
+                return Ok(Loaded { rows_read, change, inferred, warnings, is_worn });
             }
             let refreshed = table.refreshed().await?;
             self.require_same_watermarks(batch, &refreshed).await?;
@@ -294,6 +324,9 @@ impl RunContext {
         }
         if !pipeline.companions().is_empty() {
             all.push((watermarks::batches_id(pipeline), self.batches(pipeline, table).await? + 1));
+        }
+        if let TableKind::Dimension(_) = &pipeline.kind {
+            all.push(watermarks::holds_defaults(&pipeline.table, table));
         }
         all.extend(self.seen(batch));
         all.extend(change.sequence.map(|mark| (watermarks::sequence_id(pipeline), mark)));
@@ -401,11 +434,17 @@ pub(super) fn new_table(pipeline: &Pipeline) -> NewTable {
         partition_by: facts::fact_of(pipeline).map(|fact| fact.partition_by.clone()).unwrap_or_default(),
         properties: BTreeMap::from([
             ("delta.enableChangeDataFeed".to_owned(), "true".to_owned()),
-            ("delta.enableDeletionVectors".to_owned(), "true".to_owned()),
+            deletion_vectors(pipeline.merge_strategy),
         ]),
         description: pipeline.description.clone(),
         column_descriptions: pipeline.column_descriptions.clone(),
     }
+}
+
+/// The table property that tells commits how to take rows out.
+pub(super) fn deletion_vectors(strategy: MergeStrategy) -> (String, String) {
+    let is_on = strategy == MergeStrategy::MergeOnRead;
+    ("delta.enableDeletionVectors".to_owned(), is_on.to_string())
 }
 
 /// What to tell when feeds go on under a configuration that changed meaning (semantics 9).

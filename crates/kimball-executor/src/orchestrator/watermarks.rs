@@ -1,7 +1,7 @@
 //! What a target's log says about its batches: application transactions and their names (semantics 9).
 
 use kimball_config::{Pipeline, Source, TableName};
-use kimball_engine::PinnedSource;
+use kimball_engine::{PinnedSource, defaults_id};
 use kimball_lake::LakeTable;
 use kimball_retry::FaultKind;
 
@@ -91,6 +91,20 @@ pub(super) fn sequence_id(pipeline: &Pipeline) -> String {
 /// The transaction that counts how often the table was rebuilt: what is remembered besides its rows counts no more.
 pub(super) fn rebuilds_id(pipeline: &Pipeline) -> String {
     format!("{}#rebuilds", pipeline.table)
+}
+
+/// The transaction that says of the next version of a dimension's table that it holds the default members.
+pub(super) fn holds_defaults(dimension: &TableName, table: &LakeTable) -> (String, i64) {
+    (defaults_id(dimension), table.version() + 1)
+}
+
+/// The same for a commit that leaves them as they are, where the table is known to hold them.
+pub(super) async fn still_holds_defaults(
+    dimension: &TableName,
+    table: &LakeTable,
+) -> Result<Option<(String, i64)>, PipelineError> {
+    let known = table.transaction(&defaults_id(dimension)).await?;
+    Ok((known == Some(table.version())).then(|| holds_defaults(dimension, table)))
 }
 
 /// The transactions that a batch commits with its rows.

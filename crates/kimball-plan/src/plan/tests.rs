@@ -126,6 +126,21 @@ fn the_place_of_a_pipeline_names_what_keeps_it_from_standing_earlier() {
 }
 
 #[test]
+fn those_come_first_that_the_longest_chains_wait_for() {
+    let plan = Plan::of(&[
+        fact("gold.alone"),
+        dimension("gold.lone_dim"),
+        fact("gold.on_lone").references("sk", "gold.lone_dim"),
+        dimension("gold.z"),
+        dimension("gold.a").reads("gold.z"),
+        fact("gold.f").references("a_sk", "gold.a").references("z_sk", "gold.z"),
+    ])
+    .unwrap();
+    let order: Vec<String> = plan.critical_first().into_iter().map(ToString::to_string).collect();
+    assert_eq!(order, ["gold.z", "gold.lone_dim", "gold.a", "gold.alone", "gold.on_lone", "gold.f"]);
+}
+
+#[test]
 fn downstream_is_everything_that_needs_a_table_directly_or_not() {
     let plan = Plan::of(&[
         dimension("gold.z"),

@@ -1,0 +1,158 @@
+//! Files are written anew where they are worn, and nobody notices but those who count them.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use kimball_tests::foreign_reader::{read_feed, read_table_at};
+use serde_json::Value;
+
+use crate::command::result_of;
+use crate::project::Project;
+use crate::shop;
+
+/// The data files that a table consists of, and how many of them have a deletion vector.
+fn files(project: &Project, table: &str) -> (usize, usize) {
+    let mut files: std::collections::BTreeMap<String, bool> = Default::default();
+    for action in actions(project, table) {
+        if let Some(remove) = action.get("remove") {
+            files.remove(remove["path"].as_str().unwrap());
+        }
+        if let Some(add) = action.get("add") {
+            files.insert(add["path"].as_str().unwrap().to_owned(), add.get("deletionVector").is_some());
+        }
+    }
+    (files.len(), files.values().filter(|has_vector| **has_vector).count())
+}
+
+/// The actions of all commits, removals of a commit before its additions.
+fn actions(project: &Project, table: &str) -> Vec<Value> {
+    let commits = (0..project.next_version(table)).map(|version| {
+        let text = fs::read_to_string(project.commit_file(table, version)).unwrap();
+        let mut actions: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        actions.sort_by_key(|action| action.get("add").is_some());
+        actions
+    });
+    commits.flatten().collect()
+}
+
+fn loaded_shop() -> Project {
+    let project = shop::open();
+    project.load(shop::FIRST_RUN);
+    shop::second_day(&project);
+    project.load(shop::SECOND_RUN);
+    project
+}
+
+fn optimized(project: &Project) -> Vec<Value> {
+    let ended = project.call("optimize --format json").with_code(0);
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn optimize_changes_files_and_no_row_no_key_no_feed_and_no_past() {
+    let project = loaded_shop();
+    let before = shop::TABLES.map(|table| (table, project.logical_rows(table), project.next_version(table)));
+    let (small, thinned) = files(&project, "gold.dim_customer");
+    assert!(small > 1 && thinned > 0, "there is nothing to do: {small} files, {thinned} thinned");
+
+    let told = optimized(&project);
+    let names: BTreeSet<&str> = told.iter().map(|table| table["table_name"].as_str().unwrap()).collect();
+    assert_eq!(names, BTreeSet::from(shop::TABLES));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for (table, rows, next) in &before {
+        assert_eq!(project.logical_rows(table), *rows, "{table}");
+        assert_eq!(files(&project, table), (1, 0), "{table}");
+        let line = told.iter().find(|line| line["table_name"] == *table).unwrap();
+        if project.next_version(table) == *next {
+            assert_eq!(line["status"], "HEALTHY", "{line}");
+            continue;
+        }
+        assert_eq!((&line["status"], &line["files_after"]), (&"OPTIMIZED".into(), &1.into()), "{line}");
+        let feed = runtime.block_on(read_feed(&project.warehouse(), table, *next)).unwrap();
+        assert_eq!(
+            feed.unwrap().values,
+            Vec::<Vec<Option<String>>>::new(),
+            "{table} tells its feed of copies"
+        );
+        let past = runtime.block_on(read_table_at(&project.warehouse(), table, next - 1)).unwrap();
+        assert_eq!(past.values.len(), rows.len(), "{table} has lost its past");
+    }
+
+    // What is healthy stays as it is, and the next batch goes on from the same watermarks and keys.
+    let versions = shop::TABLES.map(|table| project.next_version(table));
+    assert!(optimized(&project).iter().all(|table| table["status"] == "HEALTHY"));
+    assert_eq!(shop::TABLES.map(|table| project.next_version(table)), versions);
+    let summary = project.load("--run-time 2024-01-04T06:00:00Z");
+    assert_eq!(result_of(&summary, "gold.dim_customer")["up_to_date"], true);
+    assert_eq!(summary["total_rows_written"], 0, "{summary}");
+    for (table, rows, _) in &before {
+        assert_eq!(project.logical_rows(table), *rows, "{table}");
+    }
+    project.require_honest_control();
+}
+
+#[test]
+fn optimize_says_of_each_table_what_it_did_and_of_a_project_without_tables_nothing() {
+    let project = shop::open();
+    let ended = project.call("optimize").with_code(0);
+    assert!(ended.stdout.contains("gold.fact_sales      healthy"), "{}", ended.stdout);
+    assert!(!project.warehouse().join("gold/fact_sales").exists(), "a table was made");
+    project.load(shop::FIRST_RUN);
+    shop::second_day(&project);
+    project.load(shop::SECOND_RUN);
+    let ended = project.call("optimize -s fact_sales").with_code(0);
+    assert!(ended.stdout.contains("gold.fact_sales  optimized"), "{}", ended.stdout);
+    assert!(files(&project, "gold.dim_customer").0 > 1, "a table that was not selected was written anew");
+}
+
+const SOURCE: &str = "id bigint, city string";
+
+fn small_project(more: &str) -> Project {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("configs")).unwrap();
+    let project = Project::of(folder.path());
+    let config = "table_name: gold.dim_customer\ntable_type: dimension\nkeys: {surrogate_key: sk, natural_keys: [id]}\n\
+                  sources: [{name: silver.customers}]\n";
+    project.write("configs/dim.yml", &format!("{config}{more}\n"));
+    project.write(
+        "kimball.targets.yml",
+        "version: 1\ntargets: {dev: {warehouse: warehouse, etl_schema: gold}}\n",
+    );
+    project.source("silver.customers", SOURCE).create();
+    project
+}
+
+fn load_day(project: &Project, day: usize) {
+    let source = project.source("silver.customers", SOURCE);
+    source.insert("2024-01-01T00:00:00Z", &format!("id | city\n{day} | Rome\n"));
+    if day > 1 {
+        let moved = format!("id = {}", day - 1);
+        source.update("2024-01-01T00:00:00Z", &moved, &[("city", "'Oslo'")]);
+    }
+    let summary = project.load("");
+    assert_eq!(summary["total_rows_written"], if day > 1 { 2 } else { 1 }, "{summary}");
+}
+
+#[test]
+fn with_optimize_after_merge_every_batch_leaves_one_file() {
+    let project = small_project("optimize_after_merge: true");
+    for day in 1..=4 {
+        load_day(&project, day);
+        assert_eq!(files(&project, "gold.dim_customer"), (1, 0), "day {day}");
+    }
+    assert_eq!(project.rows("gold.dim_customer").values.len(), 4 + 4);
+}
+
+#[test]
+fn small_files_of_many_batches_are_written_anew_now_and_then() {
+    let project = small_project("");
+    let mut most = 0;
+    for day in 1..=40 {
+        load_day(&project, day);
+        most = most.max(files(&project, "gold.dim_customer").0);
+    }
+    assert!((8..=10).contains(&most), "{most} files at a time");
+    assert_eq!(project.rows("gold.dim_customer").values.len(), 40 + 4);
+    let moved = project.rows("gold.dim_customer").select(&["city".to_owned()]).unwrap().values;
+    assert_eq!(moved.iter().filter(|row| row[0].as_deref() == Some("Oslo")).count(), 39);
+}
