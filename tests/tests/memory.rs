@@ -72,7 +72,9 @@ fn batches_that_do_not_fit_into_memory_come_to_the_same_rows() {
         let mut command = crate::command::command(limited.root(), &format!("{run} {LITTLE}"));
         command.env("RUST_LOG", "kimball_executor=info");
         let ended = crate::command::Ended::of(&mut command).with_code(0);
-        assert!(ended.stderr.contains("computed anew with joins that spill"), "day {day}: {}", ended.stderr);
+        // First loads stream, and fit; a snapshot that meets a table does not.
+        let is_anew = ended.stderr.contains("computed anew with joins that spill");
+        assert_eq!(is_anew, day == 2, "day {day}: {}", ended.stderr);
         for table in TABLES {
             let (ours, theirs) = (limited.logical_rows(table), free.logical_rows(table));
             assert!(ours == theirs, "day {day}: {table} has {} rows, its twin {}", ours.len(), theirs.len());

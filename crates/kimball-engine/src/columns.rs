@@ -63,6 +63,8 @@ pub(crate) const OPEN_END: &str =
 pub(crate) const BEYOND: &str = "arrow_cast('9999-12-31T00:00:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))')";
 
 /// Keys of the default members (semantics 3).
+pub(crate) const DEFAULT_MEMBERS: [i64; 4] = [-4, -3, -2, -1];
+/// The same as SQL.
 pub(crate) const DEFAULT_KEYS: &str = "(-4, -3, -2, -1)";
 
 /// A name as an SQL identifier.

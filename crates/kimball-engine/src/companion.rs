@@ -37,6 +37,7 @@ impl Batch<'_> {
             missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
             null_policy: NullPolicy::Legacy,
             description: None,
+            cluster_by: Vec::new(),
             ..self.pipeline.clone()
         })
     }

@@ -5,15 +5,21 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use datafusion::prelude::SessionContext;
-use kimball_config::{Dimension, TableKind};
+use kimball_config::{Dimension, TableKind, TableName};
 use kimball_lake::{FILE_COLUMN, LakeTable, ROW_COLUMN};
 
-use crate::columns::{DEFAULT_KEYS, KEY_ORIGIN, quoted};
+use crate::columns::{DEFAULT_KEYS, DEFAULT_MEMBERS, KEY_ORIGIN, quoted};
 use crate::dimension::{is_numbered, loaded_rows};
 use crate::merge::addresses;
 use crate::quality::number;
 use crate::session::query;
 use crate::{Batch, EngineError, MergeTarget};
+
+/// The transaction of a dimension with its newest version that is known to hold the default members: as long as that
+/// is its version, nobody has to look.
+pub fn defaults_id(dimension: &TableName) -> String {
+    format!("{dimension}#defaults")
+}
 
 impl Batch<'_> {
     /// Whether a dimension lacks one of its default members.
@@ -48,6 +54,10 @@ impl Batch<'_> {
         table: &LakeTable,
         surrogate_key: &str,
     ) -> Result<Vec<i64>, EngineError> {
+        let known = table.transaction(&defaults_id(&self.pipeline.table)).await?;
+        if known == Some(table.version()) {
+            return Ok(DEFAULT_MEMBERS.to_vec());
+        }
         let key = quoted(surrogate_key);
         // The column that says so is hardly there; keys fill a table.
         if table.schema()?.field_with_name(KEY_ORIGIN).is_ok() {

@@ -5,6 +5,7 @@
 //! rows to take out, for one commit. The engine writes no control row, knows no waves, and neither sleeps nor
 //! retries.
 
+mod bounds;
 mod columns;
 mod companion;
 mod dimension;
@@ -15,12 +16,15 @@ mod gates;
 mod held;
 pub mod history;
 mod inferred;
+mod key_hashes;
 mod keys;
 mod layout;
 mod load;
 mod merge;
 mod nulls;
+mod passing;
 mod quality;
+mod scanned;
 mod scarce_joins;
 mod session;
 mod source;
@@ -31,6 +35,7 @@ mod upsert;
 
 pub use error::EngineError;
 pub use fact::{EarlyMembers, Evidence, EvidenceChange, JunkMerge, Rekeyed, Waiting, unresolved_schema};
+pub use held::defaults_id;
 pub use load::{Batch, MergeTarget, StagedBatch};
 pub use merge::{ChangeSet, RowCounts};
 pub use session::EngineRuntime;

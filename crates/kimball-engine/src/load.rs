@@ -9,8 +9,8 @@ use kimball_config::{Dimension, Fact, Pipeline, TableKind, TableName};
 use kimball_lake::{LakeTable, LiveRows};
 
 use crate::EngineError;
-use crate::dimension::{DimensionMerge, keep_inferred, missing_defaults};
-use crate::fact::{AddedKeys, Broker, FactMerge, FactRows, Waiting, fits_one_pass};
+use crate::dimension::{self, DimensionMerge, keep_inferred, missing_defaults};
+use crate::fact::{self, AddedKeys, Broker, FactMerge, FactRows, Waiting};
 use crate::gates::{Gates, Keys};
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector};
@@ -18,6 +18,11 @@ use crate::session::EngineRuntime;
 use crate::source::PinnedSource;
 use crate::stage::{self, Approach, Images, Looks, Refresh, Spool, StageInput, Staged};
 use crate::target::TargetRows;
+
+/// Sources are like a table when they have one byte for so many of its own.
+const LIKE: u64 = 8;
+/// Bytes of a small table.
+const SMALL: u64 = 4 * 1024 * 1024;
 
 /// Everything that a batch is computed from.
 #[derive(Debug, Clone, Copy)]
@@ -119,21 +124,41 @@ impl Batch<'_> {
         Ok(StagedBatch { staged, fact: None })
     }
 
-    /// As [`stage`](Self::stage); the rows of a fact's first load are left [unread](StagedBatch::is_unread) where one
-    /// look at them may do.
+    /// As [`stage`](Self::stage); the rows of a snapshot or a first load are left
+    /// [unread](StagedBatch::is_unread) where one look at them may do.
     ///
     /// # Errors
     /// As for [`stage`](Self::stage).
     pub async fn stage_unread(&self, target: Option<&LakeTable>) -> Result<StagedBatch, EngineError> {
-        let TableKind::Fact(fact) = &self.pipeline.kind else { return self.stage(target).await };
-        if !fits_one_pass(fact) {
+        let merged_into = self.merged_into(target);
+        let has_rows = self.has_rows(merged_into).await?;
+        let looks_once = match (&self.pipeline.kind, merged_into) {
+            (TableKind::Fact(fact), _) => fact::fits_one_pass(fact) && !has_rows,
+            // What a rebuilt table takes over from the old one is found by a second look.
+            _ if self.refresh != Refresh::Incremental => false,
+            (TableKind::Dimension(dimension), Some(table)) if has_rows => {
+                dimension::can_be_narrowed(dimension) && self.is_like(table).await?
+            }
+            (TableKind::Dimension(dimension), _) => dimension::fits_one_pass(dimension),
+        };
+        if !looks_once {
             return self.stage(target).await;
         }
-        let target = self.merged_into(target);
-        let has_rows = self.has_rows(target).await?;
+        let target = merged_into;
         let schema = target.map(LakeTable::schema).transpose()?;
         let input = StageInput { looks: Looks::Once, ..self.input(schema.as_deref(), has_rows) };
         Ok(StagedBatch { staged: stage::stage(input).await?, fact: None })
+    }
+
+    /// Whether the sources hold about as much as the table, so that most of what they say is there already; of a small
+    /// table it does not matter.
+    async fn is_like(&self, table: &LakeTable) -> Result<bool, EngineError> {
+        let mut bytes: u64 = 0;
+        for source in self.sources {
+            bytes = bytes.saturating_add(source.bytes().await?);
+        }
+        let held = table.bytes().await?;
+        Ok(held <= SMALL || bytes.saturating_mul(LIKE) >= held)
     }
 
     /// As [`stage`](Self::stage), for changes that contradict each other on the way: what has become of their keys.
@@ -279,7 +304,6 @@ impl Batch<'_> {
         has_rows: bool,
         collector: &mut Collector,
     ) -> Result<(), EngineError> {
-        let session = rows.session;
         // A table whose rows are all written anew gets new default members, too.
         let present = match self.refresh == Refresh::Rebuild || staged.layout.evolution.rewrites() {
             true => Vec::new(),
@@ -287,8 +311,25 @@ impl Batch<'_> {
         };
         let absent = missing_defaults(dimension, &staged.layout, &present, self.clock, self.batch_id)?;
         let sequence = self.sequence_of(dimension, &target).await?;
-        let merge = DimensionMerge {
-            session,
+        let merge = self.dimension_merge(dimension, staged, &target, rows, has_rows);
+        DimensionMerge { sequence, ..merge }.run(collector).await?;
+        match absent {
+            Some(rows) => collector.write_uncounted(rows).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The merge of a dimension whose keys are hashed.
+    pub(crate) fn dimension_merge<'m>(
+        &'m self,
+        dimension: &'m Dimension,
+        staged: &'m Staged,
+        target: &MergeTarget<'m>,
+        rows: TargetRows<'m>,
+        has_rows: bool,
+    ) -> DimensionMerge<'m> {
+        DimensionMerge {
+            session: rows.session,
             pipeline: self.pipeline,
             dimension,
             staged,
@@ -298,15 +339,10 @@ impl Batch<'_> {
             batch_id: self.batch_id,
             hashdiff_holds: target.hashdiff.is_some()
                 && target.hashdiff == staged.layout.hashdiff_fingerprint(),
-            sequence,
+            sequence: None,
             repeats: target.repeats,
             rebuilds: target.rebuilds,
             kept: Mutex::default(),
-        };
-        merge.run(collector).await?;
-        match absent {
-            Some(rows) => collector.write_uncounted(rows).await,
-            None => Ok(()),
         }
     }
 

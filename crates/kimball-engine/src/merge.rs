@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Int64Type, SchemaRef, UInt32Type};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;
 use kimball_lake::{DataFile, DataFileWriter, FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN, RowRemovals};
@@ -221,8 +222,12 @@ fn missing(column: &str) -> EngineError {
 
 /// Runs a query for [`FILE_COLUMN`] and [`ROW_COLUMN`] and collects the addresses.
 pub(crate) async fn addresses(frame: DataFrame) -> Result<RowRemovals, EngineError> {
+    addresses_in(frame.execute_stream().await?).await
+}
+
+/// The same of rows that are on their way.
+pub(crate) async fn addresses_in(mut stream: SendableRecordBatchStream) -> Result<RowRemovals, EngineError> {
     let mut found = RowRemovals::new();
-    let mut stream = frame.execute_stream().await?;
     while let Some(batch) = stream.try_next().await? {
         let files =
             batch.column_by_name(FILE_COLUMN).map(|column| column.as_primitive::<UInt32Type>().clone());

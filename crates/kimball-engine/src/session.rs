@@ -97,7 +97,7 @@ impl EngineRuntime {
     }
 
     /// A session without tables. `now()` and its relatives are the run's clock reading.
-    pub(crate) fn session(&self, clock: DateTime<Utc>) -> SessionContext {
+    pub fn session(&self, clock: DateTime<Utc>) -> SessionContext {
         // A plan for one thread alone would have no joins that spill.
         let partitions = if self.memory == Memory::Scarce { self.partitions.max(2) } else { self.partitions };
         let mut config = SessionConfig::new()

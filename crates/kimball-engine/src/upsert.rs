@@ -7,12 +7,14 @@ use kimball_config::{DeleteStrategy, MissingRows};
 use kimball_lake::{FILE_COLUMN, ROW_COLUMN, RowRemovals};
 
 use crate::EngineError;
+use crate::bounds;
 use crate::columns::{
     ACTION, IS_DELETED, LAST_OP, OP, REBORN, ROW_ID, VERSION, action, equal_keys, greatest_in, listed,
     qualified, quoted,
 };
-use crate::merge::{Collector, addresses};
+use crate::merge::{Collector, addresses, addresses_in};
 use crate::quality;
+use crate::scanned::Watched;
 use crate::session::query;
 use crate::stage::Arrival;
 use crate::target::TargetRows;
@@ -133,12 +135,15 @@ impl Upsert<'_> {
         let same = equal_keys("t", "s", self.keys);
         let keys = listed("", self.keys);
         // The batch is hashed, the target streams.
+        let within = bounds::within(session, self.staged, "target", self.keys).await?;
         let matched = format!(
             "SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM (SELECT DISTINCT {keys} FROM {} __k_staged) s \
-             JOIN (SELECT * FROM target WHERE {}) t ON {same}",
+             JOIN (SELECT * FROM target WHERE {} AND {within}) t ON {same}",
             self.staged, self.loaded
         );
-        let mut touched = addresses(query(session, &matched).await?).await?;
+        let (watched, stream) = Watched::start(query(session, &matched).await?).await?;
+        let mut touched = addresses_in(stream).await?;
+        tracing::info!(table = %target.pipeline.table, scanned = %watched.scanned(), "matched");
         if self.closes_missing {
             let known = match self.inferred {
                 Some(column) => format!(" AND NOT coalesce({column}, false)"),

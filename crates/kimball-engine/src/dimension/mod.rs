@@ -3,6 +3,7 @@
 mod collisions;
 mod defaults;
 mod field_history;
+mod one_pass;
 mod overwrite;
 mod rebuilt;
 mod skeletons;
@@ -10,8 +11,10 @@ mod versions;
 
 pub(crate) use defaults::{loaded_rows, missing_defaults};
 pub(crate) use field_history::{FieldHistoryMerge, field_history_schema};
+pub(crate) use one_pass::fits_one_pass;
 pub(crate) use rebuilt::keep_inferred;
 pub(crate) use skeletons::{EVENT, infer};
+pub(crate) use versions::{can_be_narrowed, narrow};
 
 use std::sync::{Mutex, PoisonError};
 

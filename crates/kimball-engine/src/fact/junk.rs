@@ -86,6 +86,7 @@ impl Batch<'_> {
             missing: MissingRows { close: false, allow_full_close: false, max_close_ratio: None },
             null_policy,
             description: None,
+            cluster_by: Vec::new(),
             column_descriptions: std::collections::BTreeMap::new(),
             tests: Vec::new(),
             ..self.pipeline.clone()

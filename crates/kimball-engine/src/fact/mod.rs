@@ -10,7 +10,6 @@ mod matching;
 mod one_pass;
 mod prepare;
 mod rekey;
-mod repeats;
 
 pub(crate) use added::AddedKeys;
 pub(crate) use broker::{Broker, Dimensions};
@@ -18,7 +17,7 @@ pub use early::EarlyMembers;
 pub(crate) use early::early_members;
 pub use evidence::{Evidence, EvidenceChange, unresolved_schema};
 pub use junk::JunkMerge;
-pub(crate) use one_pass::{Passed, Streams, fits_one_pass};
+pub(crate) use one_pass::{Passed, fits_one_pass};
 pub(crate) use prepare::{FactRows, Preparation, comes_from_lookups};
 pub use rekey::{Rekeyed, Waiting};
 

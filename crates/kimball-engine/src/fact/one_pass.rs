@@ -1,30 +1,25 @@
 //! The first load of a fact in one pass: rows stream from the sources past the members of the dimensions into data
-//! files, in several streams side by side, and are checked on the way. Kept is only what the rest of the batch
-//! may have to look at: rows that got a sentinel.
-//!
-//! What cannot be settled in passing needs a second look, and the batch begins again with rows that are kept.
+//! files. Kept is only what the rest of the batch may have to look at: rows that got a sentinel.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
-use datafusion::common::runtime::JoinSet;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
-use futures::TryStreamExt;
 use kimball_config::{EarlyArriving, Fact, FactLoading, Severity};
 
 use super::broker::{Joined, SentinelCounts, Sentinels, nested};
-use super::repeats::KeyHashes;
 use super::{Broker, FactMerge};
 use crate::EngineError;
 use crate::columns::{DEFAULT_KEYS, OP, qualified};
+use crate::key_hashes::KeyHashes;
 use crate::keys::{hash_of, row_hash};
 use crate::merge::Collector;
+use crate::passing::{self, Checks, Streams, locked, unlocked};
 use crate::session::query;
-use crate::stage::{Spool, SpoolRoom, SpoolWriter, Unread};
+use crate::stage::{Spool, SpoolRoom, SpoolWriter, Spread, Unread};
 
 /// The hash of a row's merge key.
 const GRAIN: &str = "__k_grain";
@@ -59,35 +54,16 @@ impl FactMerge<'_> {
         open: impl Fn() -> Result<Collector, EngineError>,
         streams: Streams,
     ) -> Result<Option<Passed>, EngineError> {
-        let taken = unread.register(self.session, "staged")?;
+        let taken = unread.register(self.session, "staged", Spread::Evenly)?;
         let broker = Broker { session: self.session, fact: self.fact, dimensions: self.dimensions };
         let (rows, counts) = match broker.join("staged").await? {
             Some(Joined { rows, counts, .. }) => (rows, counts),
             None => (self.session.table("staged").await?, SentinelCounts::of([])),
         };
         let rows = self.with_checks(rows).await?;
-        let checks = Arc::new(Checks::new(self.fact, counts, &rows));
-        let streams = match streams {
-            Streams::One => vec![rows.execute_stream().await?],
-            Streams::Several => rows.execute_stream_partitioned().await?,
-        };
-        tracing::debug!(table = %self.pipeline.table, streams = streams.len(), "loading in one pass");
-        let mut lanes = JoinSet::new();
-        for stream in streams {
-            lanes.spawn(lane(stream, open()?, Arc::clone(&checks)));
-        }
-        while let Some(ended) = lanes.join_next().await {
-            let (collector, result) = match ended {
-                Ok(ended) => ended,
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(error) => return Err(internal(&format!("a stream of a load ended: {error}"))),
-                },
-            };
-            collectors.push(collector);
-            result?;
-        }
-        let checks = Arc::into_inner(checks).ok_or_else(|| internal("a stream outlived its load"))?;
+        let checks = Arc::new(FactChecks::new(self.fact, counts, &rows));
+        passing::pass(rows, streams, &checks, open, collectors).await?;
+        let checks = passing::ended(checks)?;
         let written: u64 = collectors.iter().map(Collector::inserted).sum();
         // More rows than were taken: identities that meet several members.
         let is_fanned = written != taken.load(Ordering::Relaxed);
@@ -129,7 +105,7 @@ impl FactMerge<'_> {
 }
 
 /// What all streams of a load tell of their rows.
-struct Checks {
+struct FactChecks {
     counts: SentinelCounts,
     /// Keys for which −3 means that a member is to be inferred first.
     inferring: Vec<bool>,
@@ -139,15 +115,7 @@ struct Checks {
     stopped: AtomicBool,
 }
 
-/// How many streams a load is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Streams {
-    One,
-    /// One a thread, each with data files of its own.
-    Several,
-}
-
-impl Checks {
+impl FactChecks {
     fn new(fact: &Fact, counts: SentinelCounts, rows: &DataFrame) -> Self {
         let lookups = fact.foreign_keys.iter().filter_map(|key| key.lookup.as_ref());
         Self {
@@ -161,7 +129,9 @@ impl Checks {
             stopped: AtomicBool::new(false),
         }
     }
+}
 
+impl Checks for FactChecks {
     fn note(&self, rows: &RecordBatch) -> Result<(), EngineError> {
         if let Some(hashes) = rows.column_by_name(GRAIN) {
             let hashes = hashes.as_primitive::<Int64Type>().values();
@@ -178,35 +148,8 @@ impl Checks {
         }
         locked(&self.exceptional).push(filter_record_batch(rows, &exceptional)?)
     }
-}
 
-/// One stream into files of its own, up to where any of them is stopped.
-async fn lane(
-    mut stream: SendableRecordBatchStream,
-    mut collector: Collector,
-    checks: Arc<Checks>,
-) -> (Collector, Result<(), EngineError>) {
-    let work = async {
-        while !checks.stopped.load(Ordering::Relaxed)
-            && let Some(batch) = stream.try_next().await?
-        {
-            checks.note(&batch)?;
-            collector.take_batch(&batch).await?;
-        }
-        Ok(())
-    };
-    let result = work.await;
-    (collector, result)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn unlocked<T>(mutex: Mutex<T>) -> T {
-    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn internal(message: &str) -> EngineError {
-    EngineError::Config(format!("internal: {message}"))
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
 }

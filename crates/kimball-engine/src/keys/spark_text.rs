@@ -1,10 +1,12 @@
 //! Values as Spark's `CAST(… AS STRING)` writes them, which is what keys are hashed from.
 
+use std::fmt::{self, Write};
+
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use chrono::{DateTime, Timelike};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 
 /// The values of a column as Spark writes them; NULL stays NULL. Timestamps are written in UTC,
 /// `yyyy-MM-dd HH:mm:ss[.ffffff]` without trailing zeros of the fraction.
@@ -30,23 +32,44 @@ fn timestamps(values: &ArrayRef) -> Result<StringArray, ArrowError> {
     let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let micros = cast(values, &zoned)?;
     let micros = micros.as_primitive::<TimestampMicrosecondType>();
-    let mut text = StringBuilder::with_capacity(micros.len(), micros.len() * 20);
+    let mut texts = StringBuilder::with_capacity(micros.len(), micros.len() * 20);
+    // Many rows of one load became true together.
+    let (mut last, mut text) = (None, String::new());
     for micro in micros {
-        match micro.and_then(DateTime::from_timestamp_micros) {
-            Some(time) => {
-                let fraction = time.nanosecond() / 1_000;
-                let whole = time.format("%Y-%m-%d %H:%M:%S");
-                if fraction == 0 {
-                    text.append_value(whole.to_string());
-                } else {
-                    let fraction = format!("{fraction:06}");
-                    text.append_value(format!("{whole}.{}", fraction.trim_end_matches('0')));
-                }
-            }
-            None => text.append_null(),
+        let Some(time) = micro.and_then(DateTime::from_timestamp_micros) else {
+            texts.append_null();
+            continue;
+        };
+        if last != micro {
+            last = micro;
+            text.clear();
+            write_timestamp(&mut text, time).map_err(|error| ArrowError::CastError(error.to_string()))?;
         }
+        texts.append_value(&text);
     }
-    Ok(text.finish())
+    Ok(texts.finish())
+}
+
+fn write_timestamp(text: &mut String, time: DateTime<Utc>) -> fmt::Result {
+    match time.year() {
+        // What chrono makes of a pattern, several times as fast.
+        year @ 0..=9999 => write!(
+            text,
+            "{year:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+            time.month(),
+            time.day(),
+            time.hour(),
+            time.minute(),
+            time.second()
+        )?,
+        _ => write!(text, "{}", time.format("%Y-%m-%d %H:%M:%S"))?,
+    }
+    let fraction = time.nanosecond() / 1_000;
+    if fraction != 0 {
+        write!(text, ".{fraction:06}")?;
+        text.truncate(text.trim_end_matches('0').len());
+    }
+    Ok(())
 }
 
 /// A floating-point number as `java.lang.Double.toString` writes it, from its shortest scientific form.

@@ -92,3 +92,26 @@ fn row_hashes_tell_null_from_empty_and_ignore_integer_width() {
     let minus: ArrayRef = Arc::new(Float64Array::from(vec![-0.0]));
     assert_eq!(hash(&[zero]), hash(&[minus]));
 }
+
+#[test]
+fn timestamps_are_written_as_chrono_writes_them_without_trailing_zeros() {
+    let day = 86_400_000_000;
+    let mut micros: Vec<i64> = (-50..50).map(|step: i64| step * 7 * day + step.pow(5) * 1_000).collect();
+    micros.extend([0, 1, 100_000, 999_999, -1, -62_167_219_200_000_000, -62_167_219_200_000_001]);
+    micros.extend([
+        253_402_300_799_999_999,
+        253_402_300_800_000_000,
+        1_735_689_600_000_000,
+        1_735_689_600_000_000,
+    ]);
+    let column: ArrayRef = Arc::new(TimestampMicrosecondArray::from(micros.clone()));
+    let texts = spark_text(&column).unwrap();
+    for (micros, text) in micros.iter().zip(&texts) {
+        let time = chrono::DateTime::from_timestamp_micros(*micros).unwrap();
+        let whole = time.format("%Y-%m-%d %H:%M:%S").to_string();
+        let fraction = time.format("%6f").to_string();
+        let fraction = fraction.trim_end_matches('0');
+        let dot = if fraction.is_empty() { "" } else { "." };
+        assert_eq!(text.unwrap(), format!("{whole}{dot}{fraction}"));
+    }
+}

@@ -139,6 +139,9 @@ impl Layout {
             TableKind::Fact(fact) => layout.take_fact(fact)?,
         }
         layout.schema = layout.all_columns();
+        if owner.is_none() {
+            layout.require_anywhere("cluster_by", &pipeline.cluster_by)?;
+        }
         match existing {
             Some(existing) => layout.fit(existing, output, pipeline, owner),
             None => Ok(layout),
@@ -266,6 +269,16 @@ impl Layout {
             self.looked_up.contains(column) || self.output.iter().any(|field| field.name() == *column)
         };
         match columns.iter().find(|column| !known(column)) {
+            None => Ok(()),
+            Some(column) => {
+                Err(EngineError::MissingColumn { role, column: column.clone(), found: self.names() })
+            }
+        }
+    }
+
+    /// As [`require`](Self::require), of all columns of the table.
+    fn require_anywhere(&self, role: &'static str, columns: &[String]) -> Result<(), EngineError> {
+        match columns.iter().find(|column| self.schema.field_with_name(column).is_err()) {
             None => Ok(()),
             Some(column) => {
                 Err(EngineError::MissingColumn { role, column: column.clone(), found: self.names() })

@@ -1,9 +1,10 @@
-//! Counting the rows that a query takes out of a source, in the pass that reads them.
+//! Looking at the rows that a query takes out of a source, in the pass that reads them: to count them, mostly.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -15,6 +16,9 @@ use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, Statistics};
 use futures::StreamExt;
+
+/// What looks at rows on their way.
+pub(crate) type Look = Arc<dyn Fn(&RecordBatch) -> QueryResult<()> + Send + Sync>;
 
 /// A table that counts what is read from it.
 #[derive(Debug)]
@@ -51,25 +55,36 @@ impl TableProvider for Counted {
         limit: Option<usize>,
     ) -> QueryResult<Arc<dyn ExecutionPlan>> {
         let input = self.table.scan(session, projection, filters, limit).await?;
-        Ok(Arc::new(CountedScan { input, rows: Arc::clone(&self.rows) }))
+        let rows = Arc::clone(&self.rows);
+        let count = move |batch: &RecordBatch| {
+            rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            Ok(())
+        };
+        Ok(Arc::new(WatchedScan { input, look: Arc::new(count) }))
     }
 }
 
-#[derive(Debug)]
-struct CountedScan {
-    input: Arc<dyn ExecutionPlan>,
-    rows: Arc<AtomicU64>,
+/// A plan whose rows are looked at.
+pub(crate) struct WatchedScan {
+    pub(crate) input: Arc<dyn ExecutionPlan>,
+    pub(crate) look: Look,
 }
 
-impl DisplayAs for CountedScan {
+impl fmt::Debug for WatchedScan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchedScan").field("input", &self.input).finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for WatchedScan {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CountedScan")
+        f.write_str("WatchedScan")
     }
 }
 
-impl ExecutionPlan for CountedScan {
+impl ExecutionPlan for WatchedScan {
     fn name(&self) -> &'static str {
-        "CountedScan"
+        "WatchedScan"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -85,7 +100,7 @@ impl ExecutionPlan for CountedScan {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> QueryResult<Arc<dyn ExecutionPlan>> {
         match children.pop() {
-            Some(input) => Ok(Arc::new(Self { input, rows: Arc::clone(&self.rows) })),
+            Some(input) => Ok(Arc::new(Self { input, look: Arc::clone(&self.look) })),
             None => Ok(self),
         }
     }
@@ -116,12 +131,12 @@ impl ExecutionPlan for CountedScan {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> QueryResult<SendableRecordBatchStream> {
         let stream = self.input.execute(partition, context)?;
         let schema = stream.schema();
-        let rows = Arc::clone(&self.rows);
-        let counted = stream.inspect(move |batch| {
-            if let Ok(batch) = batch {
-                rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-            }
+        let look = Arc::clone(&self.look);
+        let watched = stream.map(move |batch| {
+            let batch = batch?;
+            look(&batch)?;
+            Ok(batch)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, watched)))
     }
 }

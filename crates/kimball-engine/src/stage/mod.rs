@@ -33,7 +33,7 @@ pub(crate) use self::approach::followed_keys;
 pub use self::approach::{Affected, Approach, WholeReason};
 pub(crate) use self::spool::{Numbering, Spool, SpoolRoom, SpoolWriter};
 pub(crate) use self::sql::{Relation, Transformation};
-pub(crate) use self::unread::Unread;
+pub(crate) use self::unread::{Spread, Unread};
 
 use crate::EngineError;
 use crate::columns::{OP, TIME, VERSION};
@@ -60,7 +60,7 @@ pub(crate) enum Arrival {
 #[derive(Debug)]
 pub(crate) struct Staged {
     pub(crate) rows: Spool,
-    /// The rows of a first load that looks at them once; none is in `rows` then.
+    /// The rows of a snapshot or a first load that looks at them once; none is in `rows` then.
     pub(crate) unread: Option<Unread>,
     pub(crate) arrival: Arrival,
     /// Whether members that the rows do not hold are gone (semantics 4.8).
@@ -104,14 +104,14 @@ pub(crate) struct StageInput<'a> {
     pub(crate) refresh: Refresh,
     /// How changes of a row-wise query are taken.
     pub(crate) images: Images,
-    /// How often the rows of a first load are looked at.
+    /// How often the rows of a snapshot or a first load are looked at.
     pub(crate) looks: Looks,
 }
 
-/// How often a batch looks at its rows.
+/// How often a batch looks at rows that it reads whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Looks {
-    /// Once, on their way into the table: nothing is kept of them.
+    /// Once, on their way into the table or past it: nothing is kept of those that change nothing.
     Once,
     /// As often as it takes.
     Many,
@@ -167,12 +167,13 @@ pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> 
     let step = Step { input, binder: &binder, layout: &layout, keys, query: &query, counts: &counts };
     let mut unread = None;
     let (rows, arrival) = match approach {
-        Approach::Snapshot | Approach::FirstLoad if step.looks_once() => {
+        Approach::Snapshot | Approach::FirstLoad if step.input.looks == Looks::Once => {
             let moment = if approach == Approach::Snapshot { Moment::Clock } else { Moment::LastCommit };
             let frame = step.whole_frame(moment).await?;
             let rows = Spool::empty(&Arc::new(frame.schema().as_arrow().clone()), Numbering::Plain);
             unread = Some(Unread::of(frame, &counts).await?);
-            (rows, Arrival::Changes)
+            // The first rows of a table are changes of nothing.
+            (rows, if input.has_rows { Arrival::Snapshot } else { Arrival::Changes })
         }
         Approach::Snapshot | Approach::Reconcile | Approach::Refresh => {
             (step.whole(Moment::Clock).await?, Arrival::Snapshot)
@@ -242,10 +243,6 @@ impl Query {
 impl Step<'_> {
     fn conform(&self, frame: DataFrame) -> Result<DataFrame, EngineError> {
         crate::nulls::conform(frame, self.input.pipeline, self.layout)
-    }
-
-    fn looks_once(&self) -> bool {
-        self.input.looks == Looks::Once && !self.input.has_rows
     }
 
     /// The query over all rows of all sources.

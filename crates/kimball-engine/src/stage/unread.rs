@@ -17,7 +17,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use datafusion::prelude::{DataFrame, SessionContext};
 
-use super::counted::Counted;
+use super::counted::{Counted, Look, WatchedScan};
 use crate::EngineError;
 
 /// A query that is planned and not yet run.
@@ -28,8 +28,17 @@ pub(crate) struct Unread {
     counts: Vec<Arc<AtomicU64>>,
 }
 
+/// How unread rows are given to the threads that take them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// To each as many, however unequal the parts are that the sources are read in.
+    Evenly,
+    /// As they are read, where there is a part for each thread: rows that lie together in a source stay together.
+    AsRead,
+}
+
 impl Unread {
-    pub(super) async fn of(frame: DataFrame, counts: &[Arc<AtomicU64>]) -> Result<Self, EngineError> {
+    pub(crate) async fn of(frame: DataFrame, counts: &[Arc<AtomicU64>]) -> Result<Self, EngineError> {
         Ok(Self { plan: frame.create_physical_plan().await?, counts: counts.to_vec() })
     }
 
@@ -38,21 +47,44 @@ impl Unread {
         &self,
         session: &SessionContext,
         name: &str,
+        spread: Spread,
     ) -> Result<Arc<AtomicU64>, EngineError> {
         let count = Arc::new(AtomicU64::new(0));
-        let plan = Arc::new(Finished { plan: self.spread(session)? });
+        let plan = Arc::new(Finished { plan: self.spread(session, spread)? });
         let rows = Arc::new(Planned { plan });
         session.deregister_table(name)?;
         session.register_table(name, Counted::over(rows, Arc::clone(&count)))?;
         Ok(count)
     }
 
-    /// The rows in as many streams as there are threads, all of a length, however unequal the parts are that the sources
-    /// are read in.
-    fn spread(&self, session: &SessionContext) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
+    /// Makes the rows a table of `session` that can be read once; `look` sees all columns of every row that is read.
+    pub(crate) fn register_watched(
+        &self,
+        session: &SessionContext,
+        name: &str,
+        look: Look,
+    ) -> Result<(), EngineError> {
+        let plan = Arc::new(WatchedScan { input: Arc::clone(&self.plan), look });
+        session.deregister_table(name)?;
+        session.register_table(name, Arc::new(Planned { plan: Arc::new(Finished { plan }) }))?;
+        Ok(())
+    }
+
+    /// The columns of the rows.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    /// The rows in as many streams as there are threads.
+    fn spread(
+        &self,
+        session: &SessionContext,
+        spread: Spread,
+    ) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
         let plan = Arc::clone(&self.plan);
         let threads = session.state().config().target_partitions();
-        if threads == 1 {
+        let parts = plan.properties().partitioning.partition_count();
+        if threads == 1 || (spread == Spread::AsRead && parts == threads) {
             return Ok(plan);
         }
         Ok(Arc::new(RepartitionExec::try_new(plan, Partitioning::RoundRobinBatch(threads))?))

@@ -1,19 +1,35 @@
 //! The versions that the touched members have, as far as the batch can change them.
 
-use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
+use kimball_lake::{FILE_COLUMN, ROW_COLUMN, RowRemovals};
 
 use super::{INSTANT, VersionMerge};
 use crate::EngineError;
+use crate::bounds;
 use crate::columns::{self as name, VALID_FROM, equal_keys, greatest_in, listed, qualified};
 use crate::keys::{SEED, arguments, hash_of};
 use crate::layout::Role;
 use crate::merge::addresses;
+use crate::scanned::Watched;
 use crate::session::query;
-use crate::stage::Arrival;
+use crate::stage::{Arrival, Numbering, Spool, SpoolRoom};
 
 /// What is known of a version besides its natural key.
 const CHAIN_COLUMNS: &str =
     ", __sk, __vf, __vt, __was_current, __cur, __del, __skel, __e, __th, __uh, __ch, __f, __r";
+
+/// Rows that are kept whole, at most.
+const KEPT_WHOLE: u64 = 256 * 1024;
+/// One row in so many is few.
+const FEW: u64 = 8;
+
+/// How much of the rows that were fetched is at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fetched {
+    /// All columns.
+    Whole,
+    /// Columns are read from the files when a query asks for them.
+    InPart,
+}
 
 /// How much is read of the members that the batch touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,43 +41,82 @@ enum Depth {
 }
 
 impl VersionMerge<'_> {
-    /// `chain`: versions of the touched members with whether each belongs to the present life (`__present`).
+    /// `chain`: versions of the touched members with whether each belongs to the present life (`__present`). Returns
+    /// whether `versions` holds them whole, so that nothing of them has to be fetched again.
     ///
-    /// Rows are found by their keys alone, and only those found are read further. In the common case, where
-    /// all changes of a member come after the start of its open version, that version is all that is read of it;
-    /// a late change, a return and type 6 need the whole chain.
-    pub(super) async fn register_chain(&self) -> Result<(), EngineError> {
-        let target = &self.merge.target;
+    /// Rows are found by their keys alone, and only those found are read further: default members, which may have the
+    /// key of an ordinary one, are told apart only then, as surrogate keys are the most expensive column to read. In
+    /// the common case, where all changes of a member come after the start of its open version, that version is all
+    /// that is read of it; a late change, a return and type 6 need the whole chain.
+    pub(super) async fn register_chain(&self) -> Result<Fetched, EngineError> {
         if !self.merge.has_rows {
-            target.register("versions", target.live.none()).await?;
-            return self.register_lives(Depth::Whole).await;
+            self.merge.target.register("versions", self.merge.target.live.none()).await?;
+            self.register("deep", &format!("SELECT {} FROM touched", self.keys)).await?;
+            self.register_lives(Depth::Whole).await?;
+            return Ok(Fetched::InPart);
         }
+        self.register_found().await?;
+        if self.needs_whole_chains() {
+            self.register("deep", &format!("SELECT {} FROM touched", self.keys)).await?;
+            let all = self.found_at("found").await?;
+            let fetched = self.fetch("versions", all).await?;
+            self.register_lives(Depth::Whole).await?;
+            return Ok(fetched);
+        }
+        let heads = self.fetch("heads", self.found_at("found WHERE __open").await?).await?;
+        self.register("deep", &self.deep()).await?;
+        let deeper = format!(
+            "(SELECT f.* FROM found f JOIN deep d ON {} WHERE NOT f.__open)",
+            equal_keys("f", "d", self.merge.keys())
+        );
+        let below = self.fetch("below", self.found_at(&deeper).await?).await?;
+        let versions = "SELECT * FROM heads UNION ALL SELECT * FROM below";
+        let versions = query(self.merge.session, versions).await?.into_view();
+        self.merge.session.register_table("versions", versions)?;
+        self.register_lives(Depth::Heads).await?;
+        Ok(if heads == Fetched::Whole && below == Fetched::Whole { Fetched::Whole } else { Fetched::InPart })
+    }
+
+    /// `found`: the keys and addresses of the touched members' rows, with whether each is open.
+    async fn register_found(&self) -> Result<(), EngineError> {
+        let session = self.merge.session;
+        let within = bounds::within(session, "touched", "x", self.merge.keys()).await?;
         let found = format!(
             "SELECT {}, {} AS __open, x.{FILE_COLUMN}, x.{ROW_COLUMN} \
-             FROM (SELECT * FROM target WHERE {}) x JOIN touched s ON {}",
+             FROM (SELECT * FROM target x WHERE {within}) x JOIN touched s ON {}",
             listed("x", self.merge.keys()),
             self.is_open("x."),
-            self.merge.loaded(),
             equal_keys("x", "s", self.merge.keys())
         );
-        self.register("found", &found).await?;
-        let addressed =
-            |condition: &str| format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM found {condition}");
-        let (chosen, depth) = if self.needs_whole_chains() {
-            (addresses(query(self.merge.session, &addressed("")).await?).await?, Depth::Whole)
-        } else {
-            let open = addresses(query(self.merge.session, &addressed("WHERE __open")).await?).await?;
-            target.register("heads", target.live.at(open)).await?;
-            self.register("deep", &self.deep()).await?;
-            let needed = format!(
-                "SELECT f.{FILE_COLUMN}, f.{ROW_COLUMN} FROM found f LEFT JOIN (SELECT *, true AS __is_deep FROM deep) d \
-                 ON {} WHERE f.__open OR coalesce(d.__is_deep, false)",
-                equal_keys("f", "d", self.merge.keys())
-            );
-            (addresses(query(self.merge.session, &needed).await?).await?, Depth::Heads)
-        };
-        target.register("versions", target.live.at(chosen)).await?;
-        self.register_lives(depth).await
+        let (watched, stream) = Watched::start(query(session, &found).await?).await?;
+        let found = Spool::fill_from(SpoolRoom::of(session), stream, Numbering::Plain).await?;
+        let table = &self.merge.pipeline.table;
+        tracing::info!(%table, rows = found.rows(), scanned = %watched.scanned(), "matched");
+        found.register(session, "found").await?;
+        self.merge.keep(found);
+        Ok(())
+    }
+
+    /// The addresses of rows of `found`.
+    async fn found_at(&self, rows: &str) -> Result<RowRemovals, EngineError> {
+        let sql = format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM {rows}");
+        addresses(query(self.merge.session, &sql).await?).await
+    }
+
+    /// Makes rows of the target a table of the session. Few of them are read whole and kept: what is written of them
+    /// needs every column, and to come back for that costs as much as all the rest.
+    async fn fetch(&self, name: &str, rows: RowRemovals) -> Result<Fetched, EngineError> {
+        let target = &self.merge.target;
+        let count: u64 = rows.values().map(|rows| rows.len()).sum();
+        target.register(name, target.live.at(rows)).await?;
+        if count > KEPT_WHOLE || count.saturating_mul(FEW) > target.live.count() {
+            return Ok(Fetched::InPart);
+        }
+        let whole = self.merge.session.table(name).await?;
+        let whole = Spool::fill(whole, Numbering::Plain).await?;
+        whole.register(self.merge.session, name).await?;
+        self.merge.keep(whole);
+        Ok(Fetched::Whole)
     }
 
     /// A member of which only the open version is read has one life, which that version is in; lives of the others
@@ -97,7 +152,8 @@ impl VersionMerge<'_> {
     fn deep(&self) -> String {
         let keys = &self.keys;
         let heads = format!(
-            "SELECT {keys}, min({VALID_FROM}) AS __from, count(*) AS __heads FROM heads GROUP BY {keys}"
+            "SELECT {keys}, min({VALID_FROM}) AS __from, count(*) AS __heads FROM heads WHERE {} GROUP BY {keys}",
+            self.merge.loaded()
         );
         let changed = match self.arrival() {
             Arrival::Changes => format!("SELECT {keys}, __e AS __at FROM up"),
@@ -124,9 +180,10 @@ impl VersionMerge<'_> {
         format!(
             "SELECT {}, x.{} AS __sk, x.{vf} AS __vf, x.{vt} AS __vt, coalesce(x.{is_current}, false) AS __was_current, \
              {open} AS __cur, coalesce(x.{deleted}, false) AS __del, {skel} AS __skel, coalesce({instant}, x.{vf}) AS __e, \
-             CASE WHEN NOT {skel} THEN {th} END AS __th, CASE WHEN NOT {skel} THEN {uh} END AS __uh, {ch} AS __ch, x.{FILE_COLUMN} AS __f, x.{ROW_COLUMN} AS __r FROM versions x",
+             CASE WHEN NOT {skel} THEN {th} END AS __th, CASE WHEN NOT {skel} THEN {uh} END AS __uh, {ch} AS __ch, x.{FILE_COLUMN} AS __f, x.{ROW_COLUMN} AS __r FROM versions x WHERE {}",
             listed("x", self.merge.keys()),
             self.merge.surrogate_key(),
+            self.merge.loaded(),
             vf = VALID_FROM,
             vt = name::VALID_TO,
             is_current = name::IS_CURRENT,

@@ -69,7 +69,7 @@ impl VersionMerge<'_> {
 
     /// Current rows of the target, in tables taken over by their end alone (semantics 4.7). A source is not expected
     /// to know inferred members.
-    fn open_rows(&self) -> String {
+    pub(super) fn open_rows(&self) -> String {
         format!(
             "SELECT * FROM target WHERE {} AND ({}) AND NOT coalesce({}, false)",
             self.merge.loaded(),
@@ -106,8 +106,9 @@ impl VersionMerge<'_> {
             "SELECT *, coalesce(sum(1 - __op) OVER (PARTITION BY {keys} ORDER BY __v, __op \
              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS __life FROM \
              (SELECT {keys}, __v, CAST(1 AS BIGINT) AS __op, __e, __id, __t, __th, __uh FROM ({unsettled}) UNION ALL \
-             SELECT {keys}, __v, CAST(0 AS BIGINT), NULL, NULL, __t, NULL, NULL FROM gone)",
-            unsettled = self.unsettled()
+             SELECT {keys}, __v, CAST(0 AS BIGINT), NULL, NULL, __t, NULL, NULL FROM ({deletes}))",
+            unsettled = self.unsettled(),
+            deletes = self.unsettled_deletes()
         );
         match self.history.kept_changes {
             KeptChanges::All => all,

@@ -31,8 +31,7 @@ impl VersionMerge<'_> {
         self.register("keyed", &self.keyed("outcome", &SEED.to_string(), "true")).await?;
         self.register("holders", &self.holders()).await?;
         for _ in 0..REHASHES {
-            if number(session, &format!("SELECT count(*) FROM ({}) WHERE __taken", self.taken())).await? == 0
-            {
+            if !self.any_taken().await? {
                 break;
             }
             self.register("keyed", &self.keyed(&format!("({})", self.taken()), "o.__new_sk", "o.__taken"))
@@ -114,6 +113,17 @@ impl VersionMerge<'_> {
         let kind = output.iter().find(|field| field.name() == column).map(Field::data_type)?;
         let start = start_as(&format!("{point}.__p"), kind);
         Some(format!("CASE WHEN {point}.__id IS NULL THEN {start} ELSE {} END", qualified(staged, column)))
+    }
+
+    /// Whether a new version has a key that another version of its member has.
+    async fn any_taken(&self) -> Result<bool, EngineError> {
+        let session = self.merge.session;
+        let twice = format!(
+            "SELECT count(*) FROM (SELECT __new_sk FROM keyed GROUP BY {}, __new_sk HAVING count(*) > 1)",
+            self.keys
+        );
+        Ok(number(session, "SELECT count(*) FROM holders WHERE __is_own").await? > 0
+            || number(session, &twice).await? > 0)
     }
 
     /// New versions with whether another version of the same member has their key.

@@ -17,11 +17,14 @@ mod chain;
 mod changes;
 mod inferred;
 mod keys;
+mod narrow;
 mod newest;
 mod points;
 mod repeats;
 mod settled;
 mod write;
+
+pub(crate) use narrow::{can_be_narrowed, narrow};
 
 use kimball_config::{History, Scd};
 
@@ -40,36 +43,35 @@ pub(super) async fn merge(
     history: &History,
     collector: &mut Collector,
 ) -> Result<(), EngineError> {
-    let layout = &merge.staged.layout;
-    let merge = VersionMerge {
-        merge,
-        history,
-        keys: listed("", merge.keys()),
-        effective_at: layout.effective_at.as_deref(),
-        tracked: &layout.tracked,
-        untracked: layout.untracked(),
-    };
+    let merge = VersionMerge::of(merge, history);
     merge.refuse_bad_rows().await?;
     merge.register_changes().await?;
     merge.guard().await?;
     let remembered = merge.register_remembered().await?;
-    merge.register_chain().await?;
+    let fetched = merge.register_chain().await?;
     merge.move_filled().await?;
     merge.register_confirmed(remembered).await?;
     merge.register_settled().await?;
-    merge.register("lives", &merge.lives()).await?;
-    merge.register("stirred", &merge.stirred()).await?;
-    merge.register("members", &merge.members()).await?;
-    merge.register("floored", &merge.floored()).await?;
-    merge.register("points", &merge.points()).await?;
-    merge.register("neighbours", &merge.neighbours()).await?;
-    merge.register_numbered("outcome", &merge.outcome()).await?;
-    merge.collect_repeats(collector).await?;
+    match merge.register("lives", &merge.lives()).await? {
+        0 => {
+            merge.register_numbered("outcome", &merge.settled_outcome()).await?;
+        }
+        _ => {
+            merge.register("stirred", &merge.stirred()).await?;
+            merge.register("members", &merge.members()).await?;
+            merge.register("floored", &merge.floored()).await?;
+            merge.register("living", &merge.living()).await?;
+            merge.register("points", &merge.points()).await?;
+            merge.register("neighbours", &merge.neighbours()).await?;
+            merge.register_numbered("outcome", &merge.outcome()).await?;
+            merge.collect_repeats(collector).await?;
+        }
+    }
     if let Scd::Type6 { .. } = merge.merge.dimension.scd {
         merge.register_newest().await?;
     }
     merge.make_keys(collector).await?;
-    merge.write(collector).await?;
+    merge.write(fetched, collector).await?;
     merge.merge.target.rewrite_rest(&merge.merge.loaded(), collector).await
 }
 
@@ -83,6 +85,20 @@ struct VersionMerge<'a> {
     effective_at: Option<&'a str>,
     tracked: &'a [String],
     untracked: Vec<String>,
+}
+
+impl<'a> VersionMerge<'a> {
+    fn of(merge: &'a DimensionMerge<'a>, history: &'a History) -> Self {
+        let layout = &merge.staged.layout;
+        Self {
+            merge,
+            history,
+            keys: listed("", merge.keys()),
+            effective_at: layout.effective_at.as_deref(),
+            tracked: &layout.tracked,
+            untracked: layout.untracked(),
+        }
+    }
 }
 
 impl VersionMerge<'_> {

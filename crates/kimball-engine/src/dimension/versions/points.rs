@@ -21,11 +21,12 @@ impl VersionMerge<'_> {
         format!(
             "SELECT {keys}, bool_or(__present) AS __open, min(CASE WHEN __present THEN __vf END) AS __life_start, \
              max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, bool_or(__skel AND __cur) AS __inferred, \
-             max(CASE WHEN NOT __present AND __vt > __vf THEN __vt END) AS __last_delete FROM stirred GROUP BY {keys}"
+             max(CASE WHEN NOT __present AND (__del OR NOT __skel) AND __vt > __vf THEN __vt END) AS __last_delete FROM stirred GROUP BY {keys}"
         )
     }
 
-    /// `floored`: the changes of the batch with the earliest instant that each may reach back to, `__floor`.
+    /// `floored`: the changes of the batch, each with the point in time that it stands for, `__p`: never before the
+    /// earliest instant that it may reach back to.
     pub(super) fn floored(&self) -> String {
         let keys = &self.keys;
         // What is known of a life when it begins: its first change, and the deletes before it.
@@ -46,12 +47,52 @@ impl VersionMerge<'_> {
                 _ => "m.__cur_from",
             }
         );
-        format!(
+        let bounded = format!(
             "SELECT {}, c.__life, c.__v, c.__e, c.__id, c.__t, c.__th, c.__uh, coalesce(m.__open, false) AS __open, m.__cur_from, \
              coalesce(m.__inferred, false) AS __inferred, \
              {floor} AS __floor FROM ({begun}) c LEFT JOIN members m ON {} WHERE c.__op = 1",
             listed("c", self.merge.keys()),
             equal_keys("c", "m", self.merge.keys())
+        );
+        // A recomputed row whose effective time did not advance changed when the commit changed it.
+        let point = match self.arrival() {
+            Arrival::Changes | Arrival::Snapshot => "greatest(__e, __floor)",
+            Arrival::Recomputed | Arrival::RecomputedWhole => {
+                "CASE WHEN __life = 0 AND __open AND NOT __inferred AND __e <= __cur_from THEN greatest(__t, __cur_from) \
+                 ELSE greatest(__e, __floor) END"
+            }
+        };
+        format!("SELECT *, {point} AS __p FROM ({bounded})")
+    }
+
+    /// `living`: the versions of lives that the batch speaks of, each with its life.
+    ///
+    /// An inferred version in front of versions that a delete came before in time ends where the first of them would
+    /// have begun. When the member comes back before that end, its new life bounds the inferred version or fills it.
+    pub(super) fn living(&self) -> String {
+        let keys = &self.keys;
+        let is_waiting = "c.__skel AND NOT c.__present AND NOT c.__del";
+        let returns = format!(
+            "SELECT * FROM (SELECT {keys}, __life, __p, __e, min(__life) OVER (PARTITION BY {keys}) AS __first FROM floored) \
+             WHERE __life = __first"
+        );
+        let begun = format!(
+            "SELECT c.__sk, min(r.__life) AS __life, max(CASE WHEN r.__p <= c.__vf THEN r.__p END) AS __fill, min(r.__e) AS __first_e \
+             FROM stirred c JOIN ({returns}) r ON {} WHERE {is_waiting} AND r.__p < c.__vt GROUP BY c.__sk",
+            equal_keys("c", "r", self.merge.keys())
+        );
+        let columns = |start: &str, effective: &str| {
+            format!(
+                "{}, c.__sk, {start} AS __vf, c.__vt, c.__was_current, c.__skel, {effective} AS __e, c.__th, c.__uh, c.__f, c.__r",
+                listed("c", self.merge.keys())
+            )
+        };
+        format!(
+            "SELECT {}, CAST(0 AS BIGINT) AS __life FROM stirred c WHERE c.__present UNION ALL \
+             SELECT {}, b.__life FROM stirred c JOIN ({begun}) b ON c.__sk = b.__sk",
+            columns("c.__vf", "c.__e"),
+            // Whatever a change says goes before what was inferred.
+            columns("coalesce(b.__fill, c.__vf)", "least(b.__first_e, c.__e)")
         )
     }
 
@@ -60,29 +101,25 @@ impl VersionMerge<'_> {
     /// attributes where no change does (`__cf`, `__cr`).
     pub(super) fn points(&self) -> String {
         let keys = &self.keys;
-        // A recomputed row whose effective time did not advance changed when the commit changed it.
-        let (start, rank) = match self.arrival() {
-            Arrival::Changes => ("greatest(__e, __floor)".to_owned(), "__e"),
-            Arrival::Snapshot => ("greatest(__e, __floor)".to_owned(), OPEN_END),
-            Arrival::Recomputed | Arrival::RecomputedWhole => (
-                "CASE WHEN __life = 0 AND __open AND NOT __inferred AND __e <= __cur_from THEN greatest(__t, __cur_from) \
-                 ELSE greatest(__e, __floor) END"
-                    .to_owned(),
-                OPEN_END,
-            ),
-        };
         let no_row = "arrow_cast(NULL, 'UInt32') AS __cf, CAST(NULL AS BIGINT) AS __cr";
+        let rank = match self.arrival() {
+            Arrival::Changes => "__e",
+            _ => OPEN_END,
+        };
         let changes = format!(
-            "SELECT {keys}, __life, {start} AS __p, {rank} AS __rank_e, __v AS __rank_v, __e, __id, __th, __uh, \
+            "SELECT {keys}, __life, __p, {rank} AS __rank_e, __v AS __rank_v, __e, __id, __th, __uh, \
              false AS __is_repeat, {no_row} FROM floored"
         );
         let versions = format!(
-            "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __vf AS __p, __e AS __rank_e, CAST(-1 AS BIGINT) AS __rank_v, __e, \
-             CAST(NULL AS BIGINT) AS __id, __th, __uh, false AS __is_repeat, {no_row} FROM stirred WHERE __present"
+            "SELECT {keys}, __life, __vf AS __p, __e AS __rank_e, CAST(-1 AS BIGINT) AS __rank_v, __e, \
+             CAST(NULL AS BIGINT) AS __id, __th, __uh, false AS __is_repeat, {no_row} FROM living"
         );
+        // Those of members whose changes are settled lie in versions that are not looked at.
         let repeats = format!(
             "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __at AS __p, __at AS __rank_e, CAST(-2 AS BIGINT) AS __rank_v, __at AS __e, \
-             CAST(NULL AS BIGINT) AS __id, __th, __uh, true AS __is_repeat, __rf AS __cf, __rr AS __cr FROM confirmed"
+             CAST(NULL AS BIGINT) AS __id, __th, __uh, true AS __is_repeat, __rf AS __cf, __rr AS __cr \
+             FROM confirmed c LEFT SEMI JOIN lives l ON {}",
+            equal_keys("c", "l", self.merge.keys())
         );
         let newest = format!(
             "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {keys}, __life, __p ORDER BY __rank_e DESC, __rank_v DESC, __id) \
@@ -94,7 +131,7 @@ impl VersionMerge<'_> {
             "SELECT {}, w.__life, w.__p, w.__e, w.__id, w.__th, w.__uh, w.__is_repeat, v.__sk, v.__f, v.__r, v.__vt AS __old_vt, \
              v.__was_current AS __old_cur, coalesce(v.__skel, false) AS __old_skel, v.__th AS __old_th, v.__uh AS __old_uh, v.__e AS __old_e, \
              coalesce(v.__f, w.__cf) AS __cf, coalesce(v.__r, w.__cr) AS __cr FROM ({newest}) w LEFT JOIN \
-             (SELECT *, CAST(0 AS BIGINT) AS __life, __vf AS __p FROM stirred WHERE __present) v ON {}",
+             (SELECT *, __vf AS __p FROM living) v ON {}",
             listed("w", self.merge.keys()),
             equal_keys("w", "v", &point)
         )
@@ -157,12 +194,12 @@ impl VersionMerge<'_> {
         format!(
             "SELECT {keys}, __life, __p, __e, __id, __uid, __th, __sk, __f, __r, __cf, __cr, __vt, __cur, __del, \
              CAST(CASE WHEN __sk IS NULL THEN {} WHEN __del THEN {} WHEN {content} OR __cur THEN {} ELSE {} END AS BIGINT) AS {ACTION} \
-             FROM ({closed}) WHERE __sk IS NULL OR {content} OR {interval} UNION ALL {fresh}",
+             FROM ({closed}) WHERE __sk IS NULL OR {content} OR {interval} UNION ALL {settled}",
             action::INSERT,
             action::DELETE,
             action::UPDATE,
             action::EXPIRE,
-            fresh = self.fresh_outcome()
+            settled = self.settled_outcome()
         )
     }
 }

@@ -7,7 +7,9 @@ use crate::stage::Arrival;
 
 impl VersionMerge<'_> {
     /// `fresh`: the only change of a member of which the table knows nothing; it becomes an open version at its own
-    /// effective time. `settled`: the numbers of these and of rows that say again what holds already.
+    /// effective time. `superseding`: the only change of a member whose open version began before it and says something
+    /// else; it ends that version. `ending`: the only change of a member whose open version it deletes. `settled`: the numbers of
+    /// changes that are settled so, and of rows that say again what holds already.
     pub(super) async fn register_settled(&self) -> Result<(), EngineError> {
         let keys = &self.keys;
         let alone = format!(
@@ -26,6 +28,8 @@ impl VersionMerge<'_> {
             false => single,
         };
         self.register("fresh", &fresh).await?;
+        self.register("superseding", &self.superseding(&alone)).await?;
+        self.register("ending", &self.ending(&alone)).await?;
         // A feed's row that says the same is a repeat and may have to be remembered; a snapshot's is nothing.
         let same = match self.arrival() {
             Arrival::Changes => String::new(),
@@ -35,23 +39,77 @@ impl VersionMerge<'_> {
                 equal_keys("u", "c", self.merge.keys())
             ),
         };
-        self.register("settled", &format!("SELECT __id FROM fresh{same}")).await?;
+        let settled = format!("SELECT __id FROM fresh UNION ALL SELECT __id FROM superseding{same}");
+        self.register("settled", &settled).await?;
         Ok(())
     }
 
-    /// The changes that are not settled.
+    /// The only changes of members (`alone`) of which nothing but the open version had to be read, with that version.
+    fn superseding(&self, alone: &str) -> String {
+        format!(
+            "SELECT u.__e, u.__id, u.__th, {} WHERE u.__e > c.__vf AND u.__th <> c.__th",
+            self.meeting_open_versions("up", "u", alone)
+        )
+    }
+
+    /// The deletes that are the only changes of their members.
+    fn ending(&self, alone: &str) -> String {
+        format!("SELECT g.__t, {}", self.meeting_open_versions("gone", "g", alone))
+    }
+
+    /// The rest of a query for changes of members of which nothing but the open version had to be read.
+    fn meeting_open_versions(&self, changes: &str, alias: &str, alone: &str) -> String {
+        format!(
+            "{}, c.__sk, c.__vf, c.__e AS __old_e, c.__th AS __old_th, c.__f, c.__r \
+             FROM {changes} {alias} JOIN ({alone}) a ON {} JOIN ({}) c ON {}",
+            listed(alias, self.merge.keys()),
+            equal_keys(alias, "a", self.merge.keys()),
+            format_args!(
+                "SELECT v.* FROM chain v LEFT ANTI JOIN deep d ON {} \
+                 WHERE v.__present AND v.__was_current AND v.__cur AND NOT v.__skel",
+                equal_keys("v", "d", self.merge.keys())
+            ),
+            equal_keys(alias, "c", self.merge.keys())
+        )
+    }
+
+    /// The versions that are not settled.
     pub(super) fn unsettled(&self) -> String {
         "SELECT u.* FROM up u LEFT ANTI JOIN settled s ON u.__id = s.__id".to_owned()
     }
 
-    /// What becomes of fresh changes, in the columns of `outcome`.
-    pub(super) fn fresh_outcome(&self) -> String {
+    /// The deletes that are not settled.
+    pub(super) fn unsettled_deletes(&self) -> String {
         format!(
-            "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __e AS __p, __e, __id, __id AS __uid, __th, CAST(NULL AS BIGINT) AS __sk, \
-             arrow_cast(NULL, 'UInt32') AS __f, CAST(NULL AS BIGINT) AS __r, arrow_cast(NULL, 'UInt32') AS __cf, \
-             CAST(NULL AS BIGINT) AS __cr, arrow_cast({OPEN_END}, {INSTANT}) AS __vt, true AS __cur, false AS __del, \
-             CAST({} AS BIGINT) AS {ACTION} FROM fresh",
-            action::INSERT,
+            "SELECT g.* FROM gone g LEFT ANTI JOIN ending e ON {}",
+            equal_keys("g", "e", self.merge.keys())
+        )
+    }
+
+    /// What becomes of fresh and superseding changes, and of the versions that the latter end, in the columns of
+    /// `outcome`.
+    pub(super) fn settled_outcome(&self) -> String {
+        let opened = |rows: &str| {
+            format!(
+                "SELECT {keys}, CAST(0 AS BIGINT) AS __life, __e AS __p, __e, __id, __id AS __uid, __th, CAST(NULL AS BIGINT) AS __sk, \
+                 arrow_cast(NULL, 'UInt32') AS __f, CAST(NULL AS BIGINT) AS __r, arrow_cast(NULL, 'UInt32') AS __cf, \
+                 CAST(NULL AS BIGINT) AS __cr, arrow_cast({OPEN_END}, {INSTANT}) AS __vt, true AS __cur, false AS __del, \
+                 CAST({} AS BIGINT) AS {ACTION} FROM {rows}",
+                action::INSERT,
+                keys = self.keys
+            )
+        };
+        format!(
+            "{} UNION ALL {} UNION ALL SELECT {keys}, CAST(0 AS BIGINT) AS __life, __vf AS __p, __old_e AS __e, \
+             CAST(NULL AS BIGINT) AS __id, CAST(NULL AS BIGINT) AS __uid, __old_th AS __th, __sk, __f, __r, __f AS __cf, __r AS __cr, \
+             __e AS __vt, false AS __cur, false AS __del, CAST({} AS BIGINT) AS {ACTION} FROM superseding \
+             UNION ALL SELECT {keys}, CAST(0 AS BIGINT) AS __life, __vf AS __p, __old_e AS __e, \
+             CAST(NULL AS BIGINT) AS __id, CAST(NULL AS BIGINT) AS __uid, __old_th AS __th, __sk, __f, __r, __f AS __cf, __r AS __cr, \
+             greatest(__vf, __t) AS __vt, false AS __cur, true AS __del, CAST({} AS BIGINT) AS {ACTION} FROM ending",
+            opened("fresh"),
+            opened("superseding"),
+            action::EXPIRE,
+            action::DELETE,
             keys = self.keys
         )
     }

@@ -3,6 +3,7 @@
 use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 
 use super::VersionMerge;
+use super::chain::Fetched;
 use crate::EngineError;
 use crate::columns::{self as name, ACTION, ROW_ID, equal_keys, qualified, quoted};
 use crate::keys::{SEED, arguments};
@@ -12,8 +13,13 @@ use crate::session::query;
 use crate::stage::Arrival;
 
 impl VersionMerge<'_> {
-    pub(super) async fn write(&self, collector: &mut Collector) -> Result<(), EngineError> {
+    /// Hands on the rows of `outcome`; those that they replace are in `versions`, as far as `fetched` says.
+    pub(super) async fn write(&self, fetched: Fetched, collector: &mut Collector) -> Result<(), EngineError> {
         let session = self.merge.session;
+        if fetched == Fetched::Whole {
+            session.register_table("hit", session.table("versions").await?.into_view())?;
+            return collector.take(query(session, &self.action_rows()).await?).await;
+        }
         let read = format!(
             "SELECT __f AS {FILE_COLUMN}, __r AS {ROW_COLUMN} FROM outcome WHERE __f IS NOT NULL UNION ALL \
              SELECT __cf, __cr FROM outcome WHERE __cf IS NOT NULL"
