@@ -15,4 +15,5 @@ pub mod project_run;
 pub mod prove;
 pub mod scenario;
 pub mod source_table;
+pub mod targets;
 pub mod text_table;

@@ -1,8 +1,10 @@
-//! Every scenario below `scenarios/` holds.
+//! Every scenario below `scenarios/` holds, whichever way rows are taken out of files.
 
 use std::path::Path;
+use std::process::Command;
 
 use kimball_tests::scenario::{FailedFolder, find_scenarios, run_all};
+use kimball_tests::targets::STRATEGY_VARIABLE;
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -26,4 +28,12 @@ fn every_scenario_holds() {
         failures.len(),
         scenarios.len()
     );
+}
+
+#[test]
+fn every_scenario_holds_with_copy_on_write() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kimball-testkit"));
+    command.env(STRATEGY_VARIABLE, "copy_on_write").arg("scenarios");
+    let ended = command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
 }

@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{Result, TestkitError};
 use crate::project_run::{OnFailure, RunOutcome, RunRequest, run_project};
+use crate::targets::targets_file;
 
 /// What to prove.
 #[derive(Debug, Clone)]
@@ -43,10 +44,7 @@ pub struct Refuted {
 /// Writes the targets file and makes the folder of the configurations.
 fn write_project(root: &Path, warehouse: &Path) -> Result<()> {
     std::fs::create_dir_all(root.join("configs")).map_err(TestkitError::io(root))?;
-    let targets = format!(
-        "version: 1\ntargets:\n  dev:\n    warehouse: {}\n    silver_schema: silver\n    gold_schema: gold\n    etl_schema: etl\n",
-        warehouse.display()
-    );
+    let targets = targets_file(&warehouse.display().to_string());
     std::fs::write(root.join("kimball.targets.yml"), targets).map_err(TestkitError::io(root))
 }
 

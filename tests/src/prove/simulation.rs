@@ -30,6 +30,7 @@ use crate::file_tree::files_below;
 use crate::foreign_reader::{commit_files, read_table_at};
 use crate::logical::dishonesty;
 use crate::source_table::{ChangeFeed, SourceTable, TableLayout};
+use crate::targets::targets_file;
 use crate::text_table::TextTable;
 
 const FACT: &str = "gold.fact";
@@ -179,10 +180,7 @@ impl World {
         };
         world.write("configs/dim.yml", DIMENSION_YAML)?;
         world.write("configs/fact.yml", FACT_YAML)?;
-        let targets = format!(
-            "version: 1\ntargets:\n  dev:\n    warehouse: memory://{}/\n    silver_schema: silver\n    gold_schema: gold\n    etl_schema: etl\n",
-            world.name
-        );
+        let targets = targets_file(&format!("memory://{}/", world.name));
         world.write("kimball.targets.yml", &targets)?;
         for (table, columns) in [("silver.sales", SALES), ("silver.customers", CUSTOMERS)] {
             let layout = TableLayout {

@@ -11,18 +11,8 @@ use crate::columns::{batch_from_text, parse_schema};
 use crate::error::{Result, TestkitError};
 use crate::scenario::format::{FileSpec, ParquetSpec, Scenario, SourceSpec, Step, WriteOp};
 use crate::source_table::{ChangeFeed, SourceTable, TableLayout};
+use crate::targets::targets_file;
 use crate::text_table::TextTable;
-
-/// The targets file of a scenario that brings none.
-const TARGETS: &str = "version: 1
-targets:
-  dev:
-    catalog: main
-    silver_schema: silver
-    gold_schema: gold
-    etl_schema: etl
-    warehouse: \"@WAREHOUSE@\"
-";
 
 /// The folder of one scenario while it runs: configs, targets file, warehouse, a clock.
 #[derive(Debug)]
@@ -43,8 +33,11 @@ impl Workspace {
         let mut workspace = Self { folder, layouts: BTreeMap::new(), clock: midnight(2025) };
         let warehouse = workspace.warehouse();
         fs::create_dir_all(&warehouse).map_err(TestkitError::io(&warehouse))?;
-        let targets = scenario.targets.as_deref().unwrap_or(TARGETS);
-        let targets = targets.replace("@WAREHOUSE@", &warehouse.display().to_string());
+        let location = warehouse.display().to_string();
+        let targets = match &scenario.targets {
+            Some(targets) => targets.replace("@WAREHOUSE@", &location),
+            None => targets_file(&location),
+        };
         workspace.write_file("kimball.targets.yml", targets.as_bytes())?;
         workspace.write_configs(&scenario.configs)?;
         for (name, spec) in &scenario.sources {

@@ -1,6 +1,6 @@
 """Reads Delta tables with deltalake, Polars and DuckDB and compares them with expected rows.
 
-The argument is a JSON file: `tables` with name, path, columns and rows (canonical text, null for NULL), and `facts`,
+The argument is a JSON file: `readers` to ask, `tables` with name, path, columns and rows (canonical text, null for NULL), and `facts`,
 pairs of a SQL query over the tables' short names and its one value as text. Ends with 1 and the differences when a
 reader sees anything else.
 """
@@ -97,6 +97,11 @@ def by_duckdb(session):
     return read
 
 
+def by_pyarrow(table):
+    frame = polars.DataFrame(deltalake.DeltaTable(table["path"]).to_pyarrow_table())
+    return frame.columns, frame.rows()
+
+
 def differences(table, columns, rows):
     expected = comparable(table["columns"], table["rows"])
     if sorted(columns) != sorted(table["columns"]):
@@ -138,7 +143,9 @@ def main(expected_file):
         expected = json.load(file)
     session = duckdb_session()
     problems = []
-    for reader, read in [("deltalake", by_deltalake), ("polars", by_polars), ("duckdb", by_duckdb(session))]:
+    known = {"deltalake": by_deltalake, "polars": by_polars, "duckdb": by_duckdb(session), "pyarrow": by_pyarrow}
+    for reader in expected["readers"]:
+        read = known[reader]
         for table in expected["tables"]:
             found = differences(table, *read(table))
             problems.extend(f"{reader}, {table['name']}: {line}" for line in found)

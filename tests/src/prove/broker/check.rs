@@ -15,6 +15,7 @@ use crate::columns::{batch_from_text, parse_schema};
 use crate::error::{Result, TestkitError};
 use crate::project_run::{OnFailure, RunOutcome, RunRequest, run_project};
 use crate::source_table::{ChangeFeed, SourceTable, TableLayout};
+use crate::targets::targets_file;
 
 /// Where tables and model part, and what is concerned.
 #[derive(Debug, Clone)]
@@ -75,10 +76,7 @@ impl Checked<'_> {
     fn write_project(&self) -> Result<()> {
         let configs = self.root.join("configs");
         std::fs::create_dir_all(&configs).map_err(TestkitError::io(&configs))?;
-        let targets = format!(
-            "version: 1\ntargets:\n  dev:\n    warehouse: {}\n    silver_schema: silver\n    gold_schema: gold\n    etl_schema: etl\n",
-            self.warehouse.display()
-        );
+        let targets = targets_file(&self.warehouse.display().to_string());
         let path = self.root.join("kimball.targets.yml");
         std::fs::write(&path, targets).map_err(TestkitError::io(&path))?;
         for (name, text) in pipelines(self.round) {
