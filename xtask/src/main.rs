@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+mod bench;
 mod check;
 mod demo;
 mod layers;
@@ -28,6 +29,8 @@ Usage: cargo xtask VERB
                                          (25 rounds), `simulation` (1,000 schedules), `control` (10,000 batches), or
                                          all; where a case can be cut down, it becomes a file
   demo [--scale S] [--dir DIR] [ARGS]    builds the engine and shows a whole project on generated retail tables
+  bench CASE [ARGS]                      builds for release and measures `scd2`, `days`, `idle` or `fact_sales` in turn
+                                         with the tools that a user would pick instead; needs python3
   check                                  fmt, clippy, docs, tidy and layers
   tidy                                   the hygiene of the sources
   layers                                 which crate may know which
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Some("scenarios") => scenarios::run(&rest),
         Some("prove") => prove::run(&rest),
         Some("demo") => demo::run(&rest),
+        Some("bench") => bench::run(&rest),
         Some("check") if rest.is_empty() => check::everything(),
         Some("tidy") if rest.is_empty() => tidy::run(),
         Some("layers") if rest.is_empty() => layers::run(),
