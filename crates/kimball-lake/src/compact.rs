@@ -56,7 +56,7 @@ impl Wear {
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Compacted {
-    /// Files that were written anew, and their bytes.
+    /// Files that were written anew.
     pub files_before: u64,
     /// Their bytes.
     pub bytes_before: u64,
@@ -92,12 +92,12 @@ impl LiveRows {
 
 impl LakeTable {
     /// Writes the worn files of the pinned version, `rows`, anew, sorted by the columns `order`, in the memory of
-    /// `session`, in a commit with some application transactions. `None` when no file is worn. Nothing happens when others change one of them meanwhile
-    /// ([`CommitOutcome::Conflict`]).
+    /// `session`, in a commit with some application transactions. `None` when no file is worn. Nothing happens when
+    /// others change one of them meanwhile ([`CommitOutcome::Conflict`]).
     ///
     /// # Errors
-    /// [`LakeError::LeaseLost`] when the log holds a higher epoch than `lease`; storage failures. Files that were
-    /// written are deleted then.
+    /// [`LakeError::LeaseLost`] when the log holds a higher epoch than `lease`; storage failures. No
+    /// version refers to what was written by then.
     pub async fn compact(
         &self,
         session: &SessionContext,

@@ -22,7 +22,8 @@ impl RunContext {
         };
         let table = &pipeline.table;
         match self.compact(pipeline, table, &wear, epoch).await {
-            Ok(compacted) => {
+            Ok(None) => None,
+            Ok(Some(compacted)) => {
                 tracing::info!(%table, ?compacted, "files were written anew");
                 None
             }
