@@ -8,8 +8,8 @@ use kimball_engine::{Batch, ChangeSet, MergeTarget, PinnedRows, PinnedSource, Re
 use kimball_lake::{Alteration, Commit, CommitOutcome, LakeTable, LiveRows};
 use kimball_retry::FaultKind;
 
+use super::properties::new_table;
 use super::settle::batch_metadata;
-use super::steps::new_table;
 use super::{RunContext, table_id, watermarks};
 use crate::error::PipelineError;
 

@@ -17,8 +17,8 @@ use kimball_lake::{Commit, CommitOutcome, LakeTable, NewTable, TableId};
 use kimball_retry::FaultKind;
 
 use super::companions::{Effect, contended};
+use super::properties::{deletion_vectors, new_table};
 use super::settle::effect_metadata;
-use super::steps::{deletion_vectors, new_table};
 use super::{Prepared, RunContext, table_id, watermarks};
 use crate::clock;
 use crate::error::PipelineError;

@@ -4,6 +4,7 @@ mod companions;
 mod compute;
 mod facts;
 mod pins;
+mod properties;
 mod settle;
 mod steps;
 mod upkeep;

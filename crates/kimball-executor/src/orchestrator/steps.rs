@@ -19,21 +19,21 @@
 //!     batch stands whatever comes of it.
 //! 11. The lease is given back.
 
-use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use arrow::datatypes::Schema;
-use kimball_config::{MergeStrategy, Pipeline, TableKind};
+use kimball_config::{Pipeline, TableKind};
 use kimball_control::{BatchEnd, BatchStart, Lease, LeaseAttempt, RunningBatch, SourceProgress, Transition};
 use kimball_engine::{Batch, ChangeSet, Refresh, StagedBatch};
-use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, NewTable, Wear};
+use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, Wear};
 use kimball_retry::{Classify, FaultKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::compute::Computed;
+use super::properties::new_table;
 use super::settle::{Predecessor, batch_metadata};
-use super::{Prepared, RunContext, facts, table_id, up_to_date, versions, watermarks};
+use super::{Prepared, RunContext, table_id, up_to_date, versions, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
 use crate::outcome::PipelineLoad;
@@ -426,25 +426,6 @@ impl RunContext {
             tracing::warn!(table = %pipeline.table, error = %lost, "the control row could not be ended");
         }
     }
-}
-
-/// What the table of a pipeline is made with.
-pub(super) fn new_table(pipeline: &Pipeline) -> NewTable {
-    NewTable {
-        partition_by: facts::fact_of(pipeline).map(|fact| fact.partition_by.clone()).unwrap_or_default(),
-        properties: BTreeMap::from([
-            ("delta.enableChangeDataFeed".to_owned(), "true".to_owned()),
-            deletion_vectors(pipeline.merge_strategy),
-        ]),
-        description: pipeline.description.clone(),
-        column_descriptions: pipeline.column_descriptions.clone(),
-    }
-}
-
-/// The table property that tells commits how to take rows out.
-pub(super) fn deletion_vectors(strategy: MergeStrategy) -> (String, String) {
-    let is_on = strategy == MergeStrategy::MergeOnRead;
-    ("delta.enableDeletionVectors".to_owned(), is_on.to_string())
 }
 
 /// What to tell when feeds go on under a configuration that changed meaning (semantics 9).
