@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "measurements and notices for whoever reads the output")]
 
 mod bad_worlds;
+mod bundle;
 mod command;
 mod companions;
 mod crash;

@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
     ("kimball-lake", Some(&["kimball-retry"])),
     ("kimball-engine", Some(&["kimball-retry", "kimball-config", "kimball-lake"])),
     ("kimball-control", Some(&["kimball-retry", "kimball-lake"])),
+    ("kimball-sql", Some(&["kimball-retry", "kimball-config", "kimball-lake", "kimball-engine"])),
     (
         "kimball-executor",
         Some(&[
@@ -34,6 +35,7 @@ const ALLOWED: &[(&str, Option<&[&str]>)] = &[
             "kimball-lake",
             "kimball-control",
             "kimball-executor",
+            "kimball-sql",
         ]),
     ),
     ("kimball-cli", Some(&["kimball"])),

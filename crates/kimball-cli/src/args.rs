@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use kimball::{
     FailurePolicy, Jitter, OnBusy, PipelineExecutor, PipelineExecutorBuilder, Refresh, RetryPolicy, Schedule,
     Selector, Settings, SettingsBuilder,
 };
 
+use crate::bundle::BundleArgs;
+use crate::last_run::LastRun;
+
 /// Loads Kimball dimensional models into Delta Lake tables from a folder of YAML files
 #[derive(Debug, Parser)]
-#[command(name = "kimball", version, max_term_width = 100)]
+#[command(name = "kimball", version, max_term_width = 100, args_override_self = true)]
 pub struct CommandLine {
     /// What to do
     #[command(subcommand)]
@@ -38,8 +42,49 @@ pub enum Verb {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show what etl_control says: running, failed, last success, watermarks
-    Status(Configs),
+    /// Run again what failed or was skipped in the last run, with the same options
+    Retry,
+    /// Show what etl_control says: running, failed, last success, watermarks; exit code 3 when something is wrong
+    Status(Status),
+    /// Show every batch that etl_control knows, the newest first
+    History(History),
+    /// Ask the tables of the warehouse in SQL; nothing is written
+    Sql(Sql),
+    /// Ask the tables of the warehouse, one question after the other
+    Shell,
+    /// Write the Databricks job that loads the project, as an Asset Bundle; nothing is sent
+    Bundle {
+        /// What the job loads
+        #[command(flatten)]
+        configs: Configs,
+        /// What the job is
+        #[command(flatten)]
+        bundle: BundleArgs,
+    },
+    /// Make a small project that runs as it is
+    Init {
+        /// Its folder
+        #[arg(value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Write the JSON Schema of the files, for editors with a YAML language server
+    Schema {
+        /// Which files
+        #[arg(value_name = "FILES", value_enum, default_value_t = SchemaOf::Pipeline)]
+        of: SchemaOf,
+    },
+    /// Write the completions of a shell
+    Completions {
+        /// Which shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Write the manual page, or all pages into a folder
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
     /// Write files anew where small ones, or rows that no longer count, have piled up; no row changes
     Optimize(Configs),
 }
@@ -52,8 +97,50 @@ pub struct Configs {
     pub paths: Vec<String>,
 }
 
+/// What `status` shows, and what is wrong to it.
+#[derive(Debug, Clone, Args)]
+pub struct Status {
+    /// What is looked at
+    #[command(flatten)]
+    pub configs: Configs,
+    /// Minutes that a batch may be RUNNING
+    #[arg(long, value_name = "MINUTES", default_value_t = 60.0, value_parser = positive)]
+    pub max_running: f64,
+    /// How many times as long as usual (the median of its last 20) a batch may take
+    #[arg(long, value_name = "FACTOR", default_value_t = 3.0, value_parser = positive)]
+    pub max_slowdown: f64,
+    /// Seconds that a batch may take at all
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    pub max_duration: Option<f64>,
+}
+
+/// Which batches `history` shows.
+#[derive(Debug, Clone, Args)]
+pub struct History {
+    /// What is looked at
+    #[command(flatten)]
+    pub configs: Configs,
+    /// So many batches and no more
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// A question to the tables.
+#[derive(Debug, Clone, Args)]
+pub struct Sql {
+    /// One statement or several, separated by `;` [default: the standard input]
+    #[arg(value_name = "SQL", conflicts_with = "file")]
+    pub text: Option<String>,
+    /// A file with the statements
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Where the answer is written, instead of the standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 /// Options that every verb takes, before it or after.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Options {
     /// More files, folders or globs
     #[arg(long = "config", value_name = "CONFIG", global = true)]
@@ -70,7 +157,8 @@ pub struct Options {
     /// The schema of etl_control and the other support tables
     #[arg(long, value_name = "SCHEMA", global = true)]
     pub etl_schema: Option<String>,
-    /// Only these: `name`, `+name` (and what it needs), `name+` (and what needs it), `wave:N`
+    /// Only these: `name`, `+name` (and what it needs), `name+` (and what needs it), `wave:N`, `tag:NAME`,
+    /// `result:failed` (of the last run)
     #[arg(short, long, value_name = "SELECTOR", value_delimiter = ',', global = true)]
     pub select: Vec<Selector>,
     /// Not these, selected or not
@@ -119,7 +207,7 @@ pub struct Options {
     /// What to do about a table that another live process is loading
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = Busy::Fail, global = true)]
     pub on_busy: Busy,
-    /// How to write what was asked for; mermaid and dot are for plans
+    /// How to write what was asked for; mermaid and dot are for plans, csv and parquet for answers
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub format: Format,
     /// Of a run show failures and the summary only
@@ -131,6 +219,15 @@ pub struct Options {
     /// How logs are written
     #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
     pub log_format: LogFormat,
+}
+
+/// The kinds of files that have a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// Files of pipelines
+    Pipeline,
+    /// The targets file
+    Targets,
 }
 
 /// `--schedule`.
@@ -153,6 +250,12 @@ pub enum Format {
     Mermaid,
     /// The waves as a Graphviz graph
     Dot,
+    /// The same as text: columns for people
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// A Parquet file
+    Parquet,
 }
 
 /// `--log-format`.
@@ -177,12 +280,20 @@ impl CommandLine {
     /// Why these arguments do not fit together although each is right by itself.
     pub fn contradiction(&self) -> Option<String> {
         let is_plan = matches!(self.verb, Verb::Plan(_) | Verb::Run { dry_run: true, .. });
+        let is_question = matches!(self.verb, Verb::Sql(_) | Verb::Shell);
         let name = match self.options.format {
-            Format::Mermaid => "mermaid",
-            Format::Dot => "dot",
-            Format::Text | Format::Json => return None,
+            Format::Mermaid if !is_plan => "mermaid",
+            Format::Dot if !is_plan => "dot",
+            Format::Csv if !is_question => "csv",
+            Format::Parquet if !is_question => "parquet",
+            _ => return None,
         };
-        (!is_plan).then(|| format!("--format {name} is for plans: use it with `plan` or `run --dry-run`"))
+        Some(match self.options.format {
+            Format::Csv | Format::Parquet => {
+                format!("--format {name} is for answers: use it with `sql` or `shell`")
+            }
+            _ => format!("--format {name} is for plans: use it with `plan` or `run --dry-run`"),
+        })
     }
 }
 
@@ -206,7 +317,17 @@ impl Options {
         if let Some(schema) = &self.etl_schema {
             builder = builder.etl_schema(schema);
         }
+        if self.select.iter().chain(&self.exclude).any(Selector::needs_results)
+            && let Ok(Some(last)) = LastRun::read()
+        {
+            builder = builder.earlier_results(last.statuses());
+        }
         builder
+    }
+
+    /// Whether only some pipelines are meant.
+    pub fn is_selective(&self) -> bool {
+        !(self.select.is_empty() && self.exclude.is_empty())
     }
 
     fn settings(&self) -> SettingsBuilder {
@@ -243,6 +364,14 @@ impl Options {
             settings = settings.run_time(at);
         }
         settings
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        // A year in seconds and more is surely meant as something else, and would not fit every unit.
+        Ok(number) if number > 0.0 && number < 1e8 => Ok(number),
+        _ => Err("write a number above 0".to_owned()),
     }
 }
 

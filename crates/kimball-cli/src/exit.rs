@@ -13,6 +13,8 @@ pub enum Exit {
     Unsuccessful,
     /// The usage or the configuration is wrong, or the program is.
     Error,
+    /// A gate refused: a plan that would break something, a state that somebody has to look at.
+    Refused,
     /// The run was interrupted.
     Interrupted,
 }
@@ -24,6 +26,7 @@ impl Exit {
             Self::Success => 0,
             Self::Unsuccessful => 1,
             Self::Error => 2,
+            Self::Refused => 3,
             Self::Interrupted => 130,
         }
     }

@@ -1,8 +1,9 @@
 //! Why a verb could not do its work.
 
 use std::io;
+use std::path::PathBuf;
 
-use kimball::{Classify, ExecutorError, FaultKind, Problem, ProblemSeverity, counted};
+use kimball::{Classify, ExecutorError, FaultKind, Problem, ProblemSeverity, SqlError, counted};
 use thiserror::Error;
 
 use crate::stderr;
@@ -13,10 +14,29 @@ pub enum Failure {
     /// The library refused or gave up.
     #[error("{}", .0.message())]
     Executor(#[from] ExecutorError),
+    /// A question that has no answer.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// A file that was named cannot be read.
+    #[error("{} cannot be read: {source}", .path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or folder cannot be made.
+    #[error("{} cannot be made: {source}", .path.display())]
+    NotMade {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// What was asked for could not be written.
     #[error("the output cannot be written: {0}")]
     Output(io::Error),
-    /// A run would refuse to start; a line for each reason.
+    /// What was asked for cannot be done as things are; a line for each reason.
     #[error("{0}")]
     Obstacle(String),
 }
@@ -52,7 +72,11 @@ impl Failure {
                     stderr::note(kind.action().advice());
                 }
             }
-            Self::Output(_) | Self::Obstacle(_) => stderr::error(self),
+            Self::Sql(_)
+            | Self::Input { .. }
+            | Self::NotMade { .. }
+            | Self::Output(_)
+            | Self::Obstacle(_) => stderr::error(self),
         }
     }
 }

@@ -1,20 +1,30 @@
 //! The command `kimball`: arguments in, the library's events and summaries out as text or JSON.
 
 mod args;
+mod bundle;
 mod exit;
 mod failure;
 #[cfg(test)]
 mod fixture;
+mod history;
+mod init;
 mod interrupt;
 mod json_line;
+mod last_run;
 mod logging;
+mod manual;
+mod moment;
 mod optimize;
 mod output;
 mod plan_text;
+mod retry;
 mod run;
 mod run_json;
 mod run_text;
+mod schema;
+mod shell;
 mod size;
+mod sql;
 mod status;
 mod stderr;
 mod text_table;
@@ -59,10 +69,25 @@ fn perform(line: &CommandLine) -> Result<Exit, Failure> {
     match &line.verb {
         Verb::Validate(configs) => validate::validate(configs, options),
         Verb::Plan(configs) | Verb::Run { configs, dry_run: true } => plan_text::plan(configs, options),
-        Verb::Run { configs, dry_run: false } => run::run(configs, options),
-        Verb::Status(configs) => status::status(configs, options),
+        Verb::Run { configs, dry_run: false } => run::run(configs, options, &arguments()),
+        Verb::Retry => retry::retry(options),
+        Verb::Status(asked) => status::status(asked, options),
+        Verb::History(asked) => history::history(asked, options),
+        Verb::Bundle { configs, bundle } => bundle::bundle(configs, bundle, options),
+        Verb::Init { folder } => init::init(folder),
+        Verb::Schema { of } => schema::schema(*of),
+        Verb::Completions { shell } => manual::completions(*shell),
+        Verb::Man { folder } => manual::man(folder.as_deref()),
+        Verb::Sql(question) => sql::sql(question, options),
+        Verb::Shell => shell::shell(options),
         Verb::Optimize(configs) => optimize::optimize(configs, options),
     }
+}
+
+/// The words of the command line after the name of the program.
+#[allow(clippy::disallowed_methods, reason = "the command line comes in here")]
+fn arguments() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// Help and version go to stdout and are no error; the rest goes to stderr.

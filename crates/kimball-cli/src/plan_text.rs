@@ -38,7 +38,7 @@ fn write(
         // A picture of the waves says nothing of the tables, so none is looked at.
         Format::Mermaid => output.write(ending_in_line_break(executor.plan().to_mermaid())),
         Format::Dot => output.write(ending_in_line_break(executor.plan().to_dot())),
-        Format::Text => {
+        Format::Text | Format::Table | Format::Csv | Format::Parquet => {
             let dry_run = executor.dry_run()?;
             output.line(&dry_run);
             return Ok(dry_run.obstacle());

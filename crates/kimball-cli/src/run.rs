@@ -10,6 +10,7 @@ use crate::args::{Configs, Format, Options};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::last_run::RunCall;
 use crate::output::Output;
 use crate::run_json::{self, RESULTS_FILE};
 use crate::run_text::{Detail, text_of};
@@ -20,6 +21,8 @@ struct Front {
     output: Output<Stdout>,
     format: Format,
     detail: Detail,
+    /// How the run was called, kept as soon as it has an identity.
+    arguments: Vec<String>,
     last: Option<Event>,
 }
 
@@ -30,19 +33,31 @@ impl Front {
                 Ok(line) => self.output.line(line),
                 Err(error) => stderr::warning(format_args!("an event cannot be written: {error}")),
             },
-            Format::Text | Format::Mermaid | Format::Dot => self.output.write(text_of(event, self.detail)),
+            _ => self.output.write(text_of(event, self.detail)),
         }
-        if matches!(event.kind, EventKind::RunFinished(_)) {
-            self.last = Some(event.clone());
+        match event.kind {
+            EventKind::RunStarted { .. } => {
+                let call = RunCall {
+                    run_id: event.run_id.to_string(),
+                    arguments: std::mem::take(&mut self.arguments),
+                };
+                if let Err(error) = call.keep() {
+                    stderr::warning(format_args!("`kimball retry` will not know of this run: {error}"));
+                }
+            }
+            EventKind::RunFinished(_) => self.last = Some(event.clone()),
+            _ => {}
         }
     }
 }
 
-/// Runs the pipelines; the exit says what became of them.
-pub fn run(configs: &Configs, options: &Options) -> Result<Exit, Failure> {
+/// Runs the pipelines; the exit says what became of them. `arguments` are what `retry` repeats.
+pub fn run(configs: &Configs, options: &Options, arguments: &[String]) -> Result<Exit, Failure> {
     let detail = if options.quiet { Detail::Quiet } else { Detail::Full };
     let output = Output::new(io::stdout());
-    let front = Arc::new(Mutex::new(Front { output, format: options.format, detail, last: None }));
+    let arguments = arguments.to_vec();
+    let front = Front { output, format: options.format, detail, arguments, last: None };
+    let front = Arc::new(Mutex::new(front));
     let shown = Arc::clone(&front);
     let cancel = CancelToken::new();
     let executor = options

@@ -1,17 +1,18 @@
 //! `kimball status`: what etl_control says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use kimball::ControlRow;
+use chrono::{DateTime, TimeDelta, Utc};
+use kimball::{Alert, AlertCause, ControlRow, Limits, PipelineExecutor};
 use serde::Serialize;
 
-use crate::args::{Configs, Format, Options};
+use crate::args::{Format, Options, Status};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json_line::json_line;
+use crate::moment::{now, rfc_3339, seconds_between, shown, shown_time};
 use crate::output::Output;
 use crate::text_table::{Align, TextTable};
 
@@ -22,22 +23,32 @@ struct State {
     source_table: String,
     batch_status: String,
     batch_id: Option<String>,
-    #[serde(serialize_with = "rfc_3339")]
+    #[serde(serialize_with = "as_rfc_3339")]
     batch_started_at: Option<DateTime<Utc>>,
-    #[serde(serialize_with = "rfc_3339")]
+    #[serde(serialize_with = "as_rfc_3339")]
     batch_completed_at: Option<DateTime<Utc>>,
     rows_read: Option<i64>,
     rows_written: Option<i64>,
     error_message: Option<String>,
-    #[serde(serialize_with = "rfc_3339")]
+    #[serde(serialize_with = "as_rfc_3339")]
     last_success_at: Option<DateTime<Utc>>,
     last_processed_version: Option<i64>,
+    /// What somebody should look at.
+    alerts: Vec<AlertCause>,
 }
 
-/// Shows what the control table of the target says.
-pub fn status(configs: &Configs, options: &Options) -> Result<Exit, Failure> {
-    let executor = options.builder(configs).build()?;
-    let states = states(kimball::control_rows(&executor.project().target)?);
+/// Shows what the control table of the target says; refuses when somebody should look at something.
+pub fn status(asked: &Status, options: &Options) -> Result<Exit, Failure> {
+    let executor = options.builder(&asked.configs).build()?;
+    let rows = rows_asked_for(&executor, options)?;
+    let held = kimball::tables_being_loaded(&executor.project().target)?;
+    let limits = Limits {
+        longest_running: milliseconds(asked.max_running * 60.0),
+        slowdown: asked.max_slowdown,
+        longest_batch: asked.max_duration.map(milliseconds),
+    };
+    let alerts = kimball::alerts(&rows, &held, &limits, now(options.run_time));
+    let states = states(rows, &alerts);
     let mut output = Output::new(io::stdout());
     if options.format == Format::Json {
         for state in &states {
@@ -48,25 +59,45 @@ pub fn status(configs: &Configs, options: &Options) -> Result<Exit, Failure> {
     }
     match output.take_error() {
         Some(error) => Err(Failure::Output(error)),
-        None => Ok(Exit::Success),
+        None if alerts.is_empty() => Ok(Exit::Success),
+        None => Ok(Exit::Refused),
     }
 }
 
+/// The rows of etl_control, of the selected pipelines alone where some are selected.
+pub fn rows_asked_for(executor: &PipelineExecutor, options: &Options) -> Result<Vec<ControlRow>, Failure> {
+    let mut rows = kimball::control_rows(&executor.project().target)?;
+    if options.is_selective() {
+        let tables: BTreeSet<String> =
+            executor.project().pipelines.iter().map(|pipeline| pipeline.table.to_string()).collect();
+        rows.retain(|row| tables.contains(&row.target_table));
+    }
+    Ok(rows)
+}
+
+fn milliseconds(seconds: f64) -> TimeDelta {
+    TimeDelta::milliseconds((seconds * 1e3) as i64)
+}
+
 /// The state of every target and source, sorted, from all batches there are.
-fn states(rows: Vec<ControlRow>) -> Vec<State> {
+fn states(rows: Vec<ControlRow>, alerts: &[Alert]) -> Vec<State> {
     let mut batches: BTreeMap<(String, String), Vec<ControlRow>> = BTreeMap::new();
     for row in rows {
         batches.entry((row.target_table.clone(), row.source_table.clone())).or_default().push(row);
     }
-    batches.into_values().filter_map(state).collect()
+    batches.into_values().filter_map(|batches| state(batches, alerts)).collect()
 }
 
-fn state(mut batches: Vec<ControlRow>) -> Option<State> {
+fn state(mut batches: Vec<ControlRow>, alerts: &[Alert]) -> Option<State> {
     batches.sort_by_key(|row| (row.batch_started_at, row.updated_at));
     let success = batches.iter().rfind(|row| row.batch_status.as_deref() == Some("SUCCESS"));
     let last_success_at = success.and_then(|row| row.batch_completed_at);
     let watermark = success.and_then(|row| row.last_processed_version);
     let latest = batches.pop()?;
+    let is_about = |alert: &&Alert| {
+        alert.target_table == latest.target_table && alert.source_table == latest.source_table
+    };
+    let alerts = alerts.iter().filter(is_about).map(|alert| alert.cause.clone()).collect();
     Some(State {
         target_table: latest.target_table,
         source_table: latest.source_table,
@@ -79,6 +110,7 @@ fn state(mut batches: Vec<ControlRow>) -> Option<State> {
         error_message: latest.error_message,
         last_success_at,
         last_processed_version: watermark.or(latest.last_processed_version),
+        alerts,
     })
 }
 
@@ -103,11 +135,11 @@ fn text_of(states: &[State]) -> String {
             state.target_table.clone(),
             state.source_table.clone(),
             state.batch_status.clone(),
-            shown(state.batch_started_at.map(short)),
+            shown(state.batch_started_at.map(shown_time)),
             shown(state.seconds().map(|seconds| format!("{seconds:.1}"))),
             shown(state.rows_read),
             shown(state.rows_written),
-            shown(state.last_success_at.map(short)),
+            shown(state.last_success_at.map(shown_time)),
             shown(state.last_processed_version),
         ]);
     }
@@ -117,6 +149,12 @@ fn text_of(states: &[State]) -> String {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n✗ {} from {}\n    {message}\n", failed.target_table, failed.source_table);
     }
+    let told = |cause: &AlertCause| *cause != AlertCause::Failed;
+    for state in states {
+        for cause in state.alerts.iter().filter(|cause| told(cause)) {
+            let _ = write!(text, "\n! {} from {}\n    {cause}\n", state.target_table, state.source_table);
+        }
+    }
     let count = |status| states.iter().filter(|state| state.batch_status == status).count();
     let (running, failed, succeeded) = (count("RUNNING"), count("FAILED"), count("SUCCESS"));
     let _ = writeln!(text, "\n{running} running, {failed} failed, {succeeded} succeeded");
@@ -125,24 +163,12 @@ fn text_of(states: &[State]) -> String {
 
 impl State {
     fn seconds(&self) -> Option<f64> {
-        let took = self.batch_completed_at?.signed_duration_since(self.batch_started_at?);
-        Some(took.num_milliseconds() as f64 / 1e3)
+        seconds_between(self.batch_started_at, self.batch_completed_at)
     }
 }
 
-fn short(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-fn shown(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-fn rfc_3339<S: serde::Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Micros, true)),
-        None => serializer.serialize_none(),
-    }
+fn as_rfc_3339<S: serde::Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(rfc_3339).serialize(serializer)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::sql;
 
 /// Hashes everything of a pipeline that could change its rows into 63 bits. Paths below `base_dir` count as
 /// relative, so that a project may move. Left out: file name, notes, descriptions, `depends_on`, `schema_evolution`,
-/// layout of the SQL, tests, measures, degenerate dimensions, names of milestones.
+/// layout of the SQL, tests, tags, measures, degenerate dimensions, names of milestones.
 pub(crate) fn fingerprint(pipeline: &Pipeline, base_dir: &Path) -> u64 {
     let mut canonical = Canonical::new();
     canonical.field("table", &address(&pipeline.table));

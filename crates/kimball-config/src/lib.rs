@@ -19,6 +19,7 @@ mod problem;
 mod project;
 mod read_file;
 mod reader;
+mod schema;
 mod source_text;
 mod sql;
 mod suggest;
@@ -26,7 +27,9 @@ mod targets;
 mod template;
 mod yaml;
 
-pub use load::{LoadOutcome, LoadRequest, load_project};
+pub use load::{LoadOutcome, LoadRequest, load_project, load_target};
 pub use model::*;
 pub use name::{InvalidTableName, TableName, is_identifier};
 pub use problem::{Location, Problem, ProblemSeverity};
+pub use schema::{pipeline_schema, targets_schema};
+pub use suggest::nearest;

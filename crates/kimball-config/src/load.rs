@@ -94,6 +94,17 @@ fn sort_key(problem: &Problem) -> (Option<&Path>, Option<(usize, usize)>) {
     (problem.file.as_deref(), place)
 }
 
+/// The target of a request alone, for work that needs no pipeline. Its `etl_schema` is `etl` where nothing names one, as
+/// no table is there to take the schema of.
+///
+/// # Errors
+/// The problems of the targets file.
+pub fn load_target(request: &LoadRequest) -> Result<Target, Vec<Problem>> {
+    let path = targets_path(request, &request.working_dir);
+    let (target, problems) = choose_target(request, &request.working_dir, path.as_deref());
+    target.map(|target| settled(target, "etl")).ok_or(problems)
+}
+
 /// Renders, parses and reads one file.
 fn load_file(mut file: SourceFile, context: &TemplateContext, base_dir: &Path) -> (Loaded, Vec<Problem>) {
     if let Err(problems) = render(&mut file, context) {
@@ -135,16 +146,19 @@ fn assemble(loaded: Vec<Loaded>, target: ChosenTarget) -> Option<Project> {
     // Files come in path order: the first of them gives its schema to the support tables.
     let first_schema = pipelines.first()?.table.schema().to_owned();
     pipelines.sort_by(|left, right| left.table.cmp(&right.table));
-    let target = Target {
+    Some(Project { pipelines, target: settled(target, &first_schema) })
+}
+
+fn settled(target: ChosenTarget, other_schema: &str) -> Target {
+    Target {
         name: target.name,
         warehouse: target.warehouse,
-        etl_schema: target.etl_schema.unwrap_or(first_schema),
+        etl_schema: target.etl_schema.unwrap_or_else(|| other_schema.to_owned()),
         storage_options: target.storage_options,
         control_history_days: target.control_history_days,
         merge_strategy: target.merge_strategy,
         base_dir: target.base_dir,
-    };
-    Some(Project { pipelines, target })
+    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,8 @@ pub struct Pipeline {
     pub column_descriptions: BTreeMap<String, String>,
     /// `tests`: what must hold of the rows of a batch before it is committed.
     pub tests: Vec<ColumnTest>,
+    /// `tags`: words by which pipelines are selected together.
+    pub tags: Vec<String>,
     /// Things to tell the user that are no problem: inert keys, defaults that are not built yet.
     pub notes: Vec<String>,
     /// Changes whenever a change of the file could change the loaded rows; stable over formatting,

@@ -4,7 +4,7 @@
 const MAX_COMPARED_CHARS: usize = 64;
 
 /// The known name nearest to `name`, if one is near enough to be meant.
-pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let length = name.chars().count();
     if length == 0 || length > MAX_COMPARED_CHARS {
         return None;

@@ -177,6 +177,25 @@ impl Leases {
         Ok(held.as_ref().and_then(|held| self.living(target_table, held, now)).is_some())
     }
 
+    /// The tables on which a living process has the lease.
+    ///
+    /// # Errors
+    /// Read failures.
+    pub async fn held_tables(&self, now: DateTime<Utc>) -> Result<BTreeSet<String>, ControlError> {
+        let Some(table) = self.table.open().await? else { return Ok(BTreeSet::new()) };
+        let mut tables = BTreeSet::new();
+        for batch in table.read("host IS NOT NULL").await? {
+            for row in 0..batch.num_rows() {
+                let text = Columns { batch: &batch }.text("target_table", row);
+                let name = text.map_err(|source| self.table.malformed(source))?.unwrap_or_default();
+                if self.living(&name, &self.held(&batch, row)?, now).is_some() {
+                    tables.insert(name);
+                }
+            }
+        }
+        Ok(tables)
+    }
+
     async fn replace(
         &self,
         lease: &Lease,
@@ -221,25 +240,24 @@ impl Leases {
 
     async fn read(&self, target_table: &str) -> Result<(Vec<DataFile>, Option<Held>), ControlError> {
         let (files, batches) = self.table.committer().await?.read(vec![target_table.to_owned()]).await?;
-        let held =
-            batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| self.held(batch)).transpose()?;
-        Ok((files, held))
+        let batch = batches.iter().find(|batch| batch.num_rows() > 0);
+        Ok((files, batch.map(|batch| self.held(batch, 0)).transpose()?))
     }
 
-    fn held(&self, batch: &RecordBatch) -> Result<Held, ControlError> {
+    fn held(&self, batch: &RecordBatch, row: usize) -> Result<Held, ControlError> {
         let columns = Columns { batch };
         let read = || -> Result<Held, arrow::error::ArrowError> {
-            let owner = match columns.text("host", 0)? {
+            let owner = match columns.text("host", row)? {
                 Some(host) => Some(Owner {
                     host,
-                    boot_id: columns.text("boot_id", 0)?.unwrap_or_default(),
-                    pid: columns.number("pid", 0)?.unwrap_or_default(),
-                    process_start: columns.number("process_start", 0)?.unwrap_or_default(),
+                    boot_id: columns.text("boot_id", row)?.unwrap_or_default(),
+                    pid: columns.number("pid", row)?.unwrap_or_default(),
+                    process_start: columns.number("process_start", row)?.unwrap_or_default(),
                 }),
                 None => None,
             };
-            let epoch = columns.number("epoch", 0)?.unwrap_or_default();
-            Ok(Held { owner, epoch, heartbeat_at: columns.time("heartbeat_at", 0)? })
+            let epoch = columns.number("epoch", row)?.unwrap_or_default();
+            Ok(Held { owner, epoch, heartbeat_at: columns.time("heartbeat_at", row)? })
         };
         read().map_err(|source| self.table.malformed(source))
     }

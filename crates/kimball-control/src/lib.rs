@@ -5,6 +5,7 @@
 //! projection of it for people and monitors, and `etl_leases` keeps two writers of one table apart
 //! (semantics 9).
 
+mod alerts;
 mod batch;
 mod committer;
 mod compaction;
@@ -16,6 +17,7 @@ mod repeats;
 mod row;
 mod store;
 
+pub use alerts::{Alert, AlertCause, Limits, alerts};
 pub use batch::{BatchState, BatchStatus, IllegalTransition, Transition};
 pub use error::ControlError;
 pub use lease::{Lease, LeaseAttempt, Leases};

@@ -40,4 +40,4 @@ pub use load::{Batch, MergeTarget, StagedBatch};
 pub use merge::{ChangeSet, RowCounts};
 pub use session::EngineRuntime;
 pub use source::{PinnedRows, PinnedSource, Reading};
-pub use stage::{Affected, Approach, Refresh, WholeReason};
+pub use stage::{Affected, Approach, Refresh, Relation, WholeReason, tie_names};

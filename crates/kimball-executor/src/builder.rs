@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use kimball_config::{LoadRequest, Problem, Project, load_project};
+use kimball_config::{LoadRequest, Problem, Project, TableName, Target, load_project, load_target};
 use kimball_plan::{Plan, PlanWarning};
 use kimball_retry::RetryPolicy;
 
@@ -14,10 +14,11 @@ use crate::cancel::CancelToken;
 use crate::error::ExecutorError;
 use crate::events::{Event, Observer};
 use crate::pipeline_executor::PipelineExecutor;
-use crate::selection::{Selector, select};
+use crate::selection::{Choice, Selector};
 use kimball_engine::Refresh;
 
 use crate::settings::{FailurePolicy, OnBusy, SettingsBuilder};
+use crate::summary::PipelineStatus;
 
 /// The configs that are meant when none are named.
 const DEFAULT_CONFIGS: &str = "configs";
@@ -66,6 +67,7 @@ pub struct PipelineExecutorBuilder {
     project: Option<Project>,
     include: Vec<Selector>,
     exclude: Vec<Selector>,
+    results: Option<BTreeMap<TableName, PipelineStatus>>,
     settings: SettingsBuilder,
     observers: Vec<Observer>,
     cancel: CancelToken,
@@ -142,6 +144,13 @@ impl PipelineExecutorBuilder {
         self
     }
 
+    /// What became of pipelines in an earlier run, for selectors such as `result:failed`.
+    #[must_use]
+    pub fn earlier_results(mut self, results: impl IntoIterator<Item = (TableName, PipelineStatus)>) -> Self {
+        self.results = Some(results.into_iter().collect());
+        self
+    }
+
     /// Replaces all options of [`Settings`](crate::Settings) at once.
     #[must_use]
     pub fn settings(mut self, settings: SettingsBuilder) -> Self {
@@ -213,6 +222,15 @@ impl PipelineExecutorBuilder {
         self
     }
 
+    /// The target alone: no pipeline is looked at.
+    ///
+    /// # Errors
+    /// [`ExecutorError::Config`] with the problems of the targets file.
+    pub fn load_target(mut self) -> Result<Target, ExecutorError> {
+        self.request.environment = self.environment.unwrap_or_else(environment_of_process);
+        load_target(&self.request).map_err(ExecutorError::Config)
+    }
+
     /// Loads, checks and plans.
     ///
     /// # Errors
@@ -235,7 +253,9 @@ impl PipelineExecutorBuilder {
         let catalogue =
             project.pipelines.iter().map(|pipeline| (pipeline.table.clone(), pipeline.clone())).collect();
         if !(self.include.is_empty() && self.exclude.is_empty()) {
-            let chosen = select(&plan, &self.include, &self.exclude)?;
+            let results = self.results.as_ref();
+            let choice = Choice { plan: &plan, pipelines: &project.pipelines, results };
+            let chosen = choice.select(&self.include, &self.exclude)?;
             project.pipelines.retain(|pipeline| chosen.contains(&pipeline.table));
             plan = Plan::of(&project.pipelines).map_err(ExecutorError::Plan)?;
         }

@@ -1,9 +1,12 @@
 //! What the control table of a target says.
 
+use std::collections::BTreeSet;
+
 use kimball_config::Target;
-use kimball_control::{ControlError, ControlRow, ControlStore};
+use kimball_control::{ControlError, ControlRow, ControlStore, Leases, Owner};
 use kimball_lake::Warehouse;
 
+use crate::clock;
 use crate::error::{ExecutorError, PipelineError};
 use crate::runtime::with_own_runtime;
 
@@ -34,4 +37,25 @@ pub async fn control_rows_async(target: &Target) -> Result<Vec<ControlRow>, Exec
         ControlStore::new(&warehouse, &target.etl_schema)?.rows().await
     };
     rows.await.map_err(|error: ControlError| ExecutorError::Warehouse(PipelineError::from(error)))
+}
+
+/// The tables of `target` that a living process is loading now. Nothing is written.
+///
+/// # Errors
+/// [`ExecutorError::Warehouse`] when the leases cannot be read.
+pub fn tables_being_loaded(target: &Target) -> Result<BTreeSet<String>, ExecutorError> {
+    with_own_runtime(|handle| handle.block_on(tables_being_loaded_async(target)))
+}
+
+/// As [`tables_being_loaded`], on the tokio runtime of the caller.
+///
+/// # Errors
+/// As [`tables_being_loaded`].
+pub async fn tables_being_loaded_async(target: &Target) -> Result<BTreeSet<String>, ExecutorError> {
+    let held = async {
+        let warehouse = Warehouse::new(&target.warehouse, &target.storage_options)?;
+        let leases = Leases::new(&warehouse, &target.etl_schema, Owner::this_process())?;
+        leases.held_tables(clock::now()).await
+    };
+    held.await.map_err(|error: ControlError| ExecutorError::Warehouse(PipelineError::from(error)))
 }

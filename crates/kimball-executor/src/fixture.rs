@@ -42,6 +42,7 @@ fn pipeline(name: &str, kind: TableKind) -> Pipeline {
         description: None,
         column_descriptions: Default::default(),
         tests: Vec::new(),
+        tags: Vec::new(),
         notes: Vec::new(),
         fingerprint: 0,
         table,

@@ -30,7 +30,7 @@ mod upstream;
 
 pub use builder::{PipelineExecutorBuilder, ProjectWarning};
 pub use cancel::CancelToken;
-pub use control_rows::{control_rows, control_rows_async};
+pub use control_rows::{control_rows, control_rows_async, tables_being_loaded, tables_being_loaded_async};
 pub use dry_run::{DryRun, Foresight};
 pub use error::{ExecutorError, PipelineError};
 pub use events::{EVENT_SCHEMA, Event, EventKind, EventReceiver};

@@ -1,33 +1,40 @@
 //! Which pipelines of a project a run takes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use kimball_config::TableName;
+use kimball_config::{Pipeline, TableName};
 use kimball_plan::Plan;
 use thiserror::Error;
 
-/// One `--select` or `--exclude`: `name`, `+name`, `name+`, `+name+` or `wave:N`.
+use crate::summary::PipelineStatus;
+
+/// One `--select` or `--exclude`: a name, `wave:N`, `tag:NAME` or `result:failed`, each with a `+` in front or behind.
 ///
-/// A name is a table name, or its last part. A `+` in front adds everything the pipeline needs, one behind
-/// everything that needs it.
+/// A name is a table name, or its last part. `result:` asks for what became of a pipeline in an earlier run: `success`,
+/// `failed` or `skipped`. A `+` in front adds everything the pipelines need, one behind everything that needs them.
 ///
 /// ```
 /// use kimball_executor::Selector;
 ///
 /// assert!("+gold.fact_sales".parse::<Selector>().is_ok());
+/// assert!("result:failed+".parse::<Selector>().is_ok());
 /// assert!("wave:two".parse::<Selector>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
     text: String,
-    part: Part,
+    meant: Meant,
+    upstream: Reach,
+    downstream: Reach,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum Meant {
+    Name(String),
     Wave(usize),
-    Named { name: String, upstream: Reach, downstream: Reach },
+    Tag(String),
+    Result(PipelineStatus),
 }
 
 /// Whether the neighbours of a pipeline are meant as well.
@@ -41,17 +48,19 @@ enum Reach {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SelectionError {
     /// It is no selector.
-    #[error("`{0}` is no selector: write a table name, with `+` in front or behind, or `wave:N`")]
+    #[error(
+        "`{0}` is no selector: write a table name, `wave:N`, `tag:NAME` or `result:failed`, with `+` in front or behind"
+    )]
     Syntax(String),
-    /// A kind of selector that comes later.
-    #[error("`{0}`: selecting by `{1}:` is not supported yet")]
-    Unsupported(String, String),
+    /// It asks for what became of pipelines in a run that nobody knows.
+    #[error("`{0}`: there is no earlier run to look at")]
+    NoResults(String),
     /// It means no pipeline of the project.
     #[error("`{selector}` selects no pipeline; the project has {tables}")]
     NoMatch {
         /// The selector as written.
         selector: String,
-        /// The tables there are, a few of them when there are many.
+        /// The tables there are, a few of them when there are many; for tags, the tags.
         tables: String,
     },
     /// Everything was excluded.
@@ -59,80 +68,134 @@ pub enum SelectionError {
     Nothing,
 }
 
+impl Selector {
+    /// Whether it asks for what became of pipelines in an earlier run.
+    pub fn needs_results(&self) -> bool {
+        matches!(self.meant, Meant::Result(_))
+    }
+}
+
 impl FromStr for Selector {
     type Err = SelectionError;
 
     fn from_str(text: &str) -> Result<Self, SelectionError> {
         let syntax = || SelectionError::Syntax(text.to_owned());
-        if let Some((method, value)) = text.split_once(':') {
-            return match method {
-                "wave" => match value.parse() {
-                    Ok(number) if number > 0 => Ok(Self { text: text.to_owned(), part: Part::Wave(number) }),
-                    _ => Err(syntax()),
-                },
-                "tag" | "result" => Err(SelectionError::Unsupported(text.to_owned(), method.to_owned())),
-                _ => Err(syntax()),
-            };
-        }
         let (rest, upstream) = match text.strip_prefix('+') {
             Some(rest) => (rest, Reach::All),
             None => (text, Reach::Itself),
         };
-        let (name, downstream) = match rest.strip_suffix('+') {
-            Some(name) => (name, Reach::All),
+        let (rest, downstream) = match rest.strip_suffix('+') {
+            Some(rest) => (rest, Reach::All),
             None => (rest, Reach::Itself),
         };
-        if name.is_empty() || !name.split('.').all(kimball_config::is_identifier) {
-            return Err(syntax());
-        }
-        let part = Part::Named { name: name.to_owned(), upstream, downstream };
-        Ok(Self { text: text.to_owned(), part })
+        let meant = match rest.split_once(':') {
+            Some(("wave", number)) => {
+                let number = number.parse().ok().filter(|number| *number > 0);
+                Meant::Wave(number.ok_or_else(syntax)?)
+            }
+            Some(("tag", tag)) if kimball_config::is_identifier(tag) => Meant::Tag(tag.to_owned()),
+            Some(("result", result)) => Meant::Result(match result.to_ascii_lowercase().as_str() {
+                "success" => PipelineStatus::Success,
+                "failed" | "fail" | "error" => PipelineStatus::Failed,
+                "skipped" => PipelineStatus::Skipped,
+                _ => return Err(syntax()),
+            }),
+            Some(_) => return Err(syntax()),
+            None if rest.is_empty() || !rest.split('.').all(kimball_config::is_identifier) => {
+                return Err(syntax());
+            }
+            None => Meant::Name(rest.to_owned()),
+        };
+        Ok(Self { text: text.to_owned(), meant, upstream, downstream })
     }
 }
 
-/// The tables that `include` selects (all when it is empty) and `exclude` does not.
-pub(crate) fn select(
-    plan: &Plan,
-    include: &[Selector],
-    exclude: &[Selector],
-) -> Result<BTreeSet<TableName>, SelectionError> {
-    let mut chosen: BTreeSet<TableName> = BTreeSet::new();
-    if include.is_empty() {
-        chosen.extend(plan.pipelines().map(|pipeline| pipeline.table.clone()));
-    }
-    for selector in include {
-        chosen.extend(meant_by(selector, plan)?);
-    }
-    for selector in exclude {
-        for table in meant_by(selector, plan)? {
-            chosen.remove(&table);
-        }
-    }
-    if chosen.is_empty() { Err(SelectionError::Nothing) } else { Ok(chosen) }
+/// What selectors choose from.
+pub(crate) struct Choice<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) pipelines: &'a [Pipeline],
+    /// What became of pipelines in an earlier run, if one is known.
+    pub(crate) results: Option<&'a BTreeMap<TableName, PipelineStatus>>,
 }
 
-fn meant_by(selector: &Selector, plan: &Plan) -> Result<BTreeSet<TableName>, SelectionError> {
-    let mut meant = BTreeSet::new();
-    match &selector.part {
-        Part::Wave(number) => {
-            let wave = plan.waves().iter().find(|wave| wave.number() == *number);
-            meant.extend(wave.into_iter().flat_map(|wave| wave.tables().iter().cloned()));
+impl Choice<'_> {
+    /// The tables that `include` selects (all when it is empty) and `exclude` does not.
+    pub(crate) fn select(
+        &self,
+        include: &[Selector],
+        exclude: &[Selector],
+    ) -> Result<BTreeSet<TableName>, SelectionError> {
+        let mut chosen: BTreeSet<TableName> = BTreeSet::new();
+        if include.is_empty() {
+            chosen.extend(self.plan.pipelines().map(|pipeline| pipeline.table.clone()));
         }
-        Part::Named { name, upstream, downstream } => {
-            let tables =
-                plan.pipelines().map(|pipeline| &pipeline.table).filter(|table| is_called(table, name));
-            for table in tables {
-                meant.insert(table.clone());
-                if *upstream == Reach::All {
-                    meant.extend(upstream_of(plan, table));
-                }
-                if *downstream == Reach::All {
-                    meant.extend(plan.downstream_of(table));
-                }
+        for selector in include {
+            chosen.extend(self.meant_by(selector)?);
+        }
+        for selector in exclude {
+            for table in self.meant_by(selector)? {
+                chosen.remove(&table);
             }
         }
+        if chosen.is_empty() { Err(SelectionError::Nothing) } else { Ok(chosen) }
     }
-    if meant.is_empty() { Err(no_match(selector, plan)) } else { Ok(meant) }
+
+    fn meant_by(&self, selector: &Selector) -> Result<BTreeSet<TableName>, SelectionError> {
+        let named = self.named_by(selector)?;
+        if named.is_empty() {
+            return Err(self.no_match(selector));
+        }
+        let mut meant = named.clone();
+        for table in &named {
+            if selector.upstream == Reach::All {
+                meant.extend(upstream_of(self.plan, table));
+            }
+            if selector.downstream == Reach::All {
+                meant.extend(self.plan.downstream_of(table));
+            }
+        }
+        Ok(meant)
+    }
+
+    fn named_by(&self, selector: &Selector) -> Result<BTreeSet<TableName>, SelectionError> {
+        let tables = self.plan.pipelines().map(|pipeline| &pipeline.table);
+        Ok(match &selector.meant {
+            Meant::Name(name) => tables.filter(|table| is_called(table, name)).cloned().collect(),
+            Meant::Wave(number) => {
+                let wave = self.plan.waves().iter().find(|wave| wave.number() == *number);
+                wave.into_iter().flat_map(|wave| wave.tables().iter().cloned()).collect()
+            }
+            Meant::Tag(tag) => {
+                let tagged = self.pipelines.iter().filter(|pipeline| pipeline.tags.contains(tag));
+                tagged.map(|pipeline| pipeline.table.clone()).collect()
+            }
+            Meant::Result(status) => {
+                let Some(results) = self.results else {
+                    return Err(SelectionError::NoResults(selector.text.clone()));
+                };
+                tables.filter(|table| results.get(table) == Some(status)).cloned().collect()
+            }
+        })
+    }
+
+    fn no_match(&self, selector: &Selector) -> SelectionError {
+        const SHOWN: usize = 10;
+        let all: Vec<String> = match selector.meant {
+            Meant::Tag(_) => {
+                let tags: BTreeSet<&String> = self.pipelines.iter().flat_map(|it| &it.tags).collect();
+                tags.into_iter().map(|tag| format!("tag:{tag}")).collect()
+            }
+            _ => self.plan.pipelines().map(|pipeline| pipeline.table.to_string()).collect(),
+        };
+        let tables = match all.get(..SHOWN) {
+            _ if all.is_empty() => "no tags".to_owned(),
+            Some(some) if all.len() > SHOWN => {
+                format!("{} and {} more", some.join(", "), all.len() - SHOWN)
+            }
+            _ => all.join(", "),
+        };
+        SelectionError::NoMatch { selector: selector.text.clone(), tables }
+    }
 }
 
 fn is_called(table: &TableName, name: &str) -> bool {
@@ -151,16 +214,6 @@ fn upstream_of(plan: &Plan, table: &TableName) -> BTreeSet<TableName> {
         }
     }
     found
-}
-
-fn no_match(selector: &Selector, plan: &Plan) -> SelectionError {
-    const SHOWN: usize = 10;
-    let all: Vec<String> = plan.pipelines().map(|pipeline| pipeline.table.to_string()).collect();
-    let tables = match all.get(..SHOWN) {
-        Some(some) if all.len() > SHOWN => format!("{} and {} more", some.join(", "), all.len() - SHOWN),
-        _ => all.join(", "),
-    };
-    SelectionError::NoMatch { selector: selector.text.clone(), tables }
 }
 
 #[cfg(test)]

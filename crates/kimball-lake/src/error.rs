@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use arrow::error::ArrowError;
+use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
 use delta_kernel::Error as KernelError;
 use deltalake::kernel::transaction::TransactionError;
@@ -62,6 +63,19 @@ pub enum LakeError {
         version: i64,
         /// The newest version.
         newest: i64,
+    },
+    /// A time from which nothing is left in the log.
+    #[error(
+        "the log of {table} reaches back to version {version} of {}: earlier entries were cleaned up (`delta.logRetentionDuration`)",
+        .committed.format("%Y-%m-%d %H:%M:%S UTC")
+    )]
+    TooOld {
+        /// The table's name or path.
+        table: String,
+        /// The oldest version that is known.
+        version: i64,
+        /// When it was committed.
+        committed: DateTime<Utc>,
     },
     /// The log no longer tells what the version changed.
     #[error(
@@ -206,6 +220,7 @@ impl Classify for LakeError {
             Self::NoChangeFeed { .. }
             | Self::NotAppendOnly { .. }
             | Self::NoSuchVersion { .. }
+            | Self::TooOld { .. }
             | Self::FeedGone { .. }
             | Self::FeedVacuumed { .. } => FaultKind::Config,
             Self::Missing { .. } | Self::NoFiles { .. } => FaultKind::MissingTable,

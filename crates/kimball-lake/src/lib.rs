@@ -23,6 +23,7 @@ mod scan;
 mod schema;
 mod shared;
 mod table;
+mod travel;
 mod upkeep;
 mod write;
 
@@ -37,4 +38,5 @@ pub use location::{TableId, Warehouse};
 pub use schema::stored_schema;
 pub use shared::{SharedTable, Swap};
 pub use table::{LakeTable, NewTable};
+pub use travel::{AsOf, CommitRecord};
 pub use write::{DataFile, DataFileWriter};

@@ -34,6 +34,16 @@ impl TableId {
         }
         Ok(Self { schema: schema.to_owned(), table: table.to_owned() })
     }
+
+    /// The schema.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// The table's own name.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
 }
 
 impl fmt::Display for TableId {
@@ -66,6 +76,11 @@ impl Warehouse {
         Self { retries: StorageRetries::drawing_on(budget), ..self }
     }
 
+    /// The folder or URL below which tables lie.
+    pub(crate) fn root(&self) -> &Url {
+        &self.root
+    }
+
     /// Where a table lies, whether it exists or not.
     ///
     /// # Errors
@@ -92,7 +107,7 @@ impl Warehouse {
     }
 
     /// The log of the table at `location`, in a storage whose calls are made again when they fail for a while.
-    fn log_store(&self, location: &Url) -> Result<LogStoreRef, DeltaTableError> {
+    pub(crate) fn log_store(&self, location: &Url) -> Result<LogStoreRef, DeltaTableError> {
         let config = StorageConfig::parse_options(self.options.clone())?;
         let unknown = || DeltaTableError::InvalidTableLocation(location.to_string());
         let scheme = Url::parse(&format!("{}://", location.scheme())).map_err(|_| unknown())?;

@@ -73,6 +73,7 @@ fn pipeline(table: &str, kind: TableKind) -> Pipeline {
         description: None,
         column_descriptions: BTreeMap::new(),
         tests: Vec::new(),
+        tags: Vec::new(),
         notes: Vec::new(),
         fingerprint: 0,
     }

@@ -99,21 +99,24 @@
 
 pub use kimball_config::{
     LoadOutcome, LoadRequest, Location, Pipeline, Problem, ProblemSeverity, Project, TableName, Target,
-    load_project,
+    load_project, load_target, nearest, pipeline_schema, targets_schema,
 };
-pub use kimball_control::ControlRow;
+pub use kimball_control::{Alert, AlertCause, ControlRow, Limits, alerts};
 pub use kimball_executor::{
     Banner, CancelToken, DryRun, EVENT_SCHEMA, Event, EventKind, EventReceiver, ExecutionSummary,
     ExecutorError, FailurePolicy, Foresight, Heading, OnBusy, OptimizeSummary, OptimizedTable, Orchestrator,
     PipelineError, PipelineExecutor, PipelineExecutorBuilder, PipelinePreview, PipelineResult,
     PipelineStatus, PreviewMode, ProjectWarning, Refresh, RunId, Schedule, SelectionError, Selector,
     Settings, SettingsBuilder, SettingsError, SourceVersions, Upkeep, control_rows, control_rows_async,
-    counted,
+    counted, tables_being_loaded, tables_being_loaded_async,
 };
 pub use kimball_plan::{
     Dependency, ExternalTable, Place, Plan, PlanProblem, PlanWarning, PlannedPipeline, Reason, Wave,
 };
 pub use kimball_retry::{Action, Classify, FaultKind, Jitter, RetryPolicy};
+pub use kimball_sql::{
+    BlockingSqlConsole, BlockingSqlRows, SqlConsole, SqlError, SqlRows, Unfinished, split_statements,
+};
 
 /// What most programs need.
 pub mod prelude {

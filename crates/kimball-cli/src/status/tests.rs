@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use chrono::{DateTime, Utc};
-use kimball::ControlRow;
+use kimball::{Alert, AlertCause, ControlRow};
 use serde_json::json;
 
 use super::{states, text_of};
@@ -42,7 +42,7 @@ fn rows() -> Vec<ControlRow> {
 #[test]
 fn the_table_shows_the_latest_batch_and_the_last_success_of_each_target() {
     assert_eq!(
-        text_of(&states(rows())),
+        text_of(&states(rows(), &[])),
         "\
 TARGET         SOURCE           STATUS   STARTED (UTC)        SECONDS  READ  WRITTEN  LAST SUCCESS (UTC)   WATERMARK
 gold.customer  silver.customer  SUCCESS  2025-01-01 00:00:00      2.0    10     1000  2025-01-01 00:00:02          7
@@ -59,13 +59,29 @@ gold.product   silver.product   FAILED   2025-01-01 00:00:20      2.0    10     
 }
 
 #[test]
+fn what_somebody_should_look_at_stands_below_the_table_and_in_the_objects() {
+    let alert = Alert {
+        target_table: "gold.customer".to_owned(),
+        source_table: "silver.customer".to_owned(),
+        batch_id: None,
+        cause: AlertCause::Slow { seconds: 95.0, usual_seconds: 30.0 },
+    };
+    let states = states(rows(), &[alert]);
+    let text = text_of(&states);
+    let told = "\n! gold.customer from silver.customer\n    took 95.0 s, usually 30.0 s\n";
+    assert!(text.contains(told), "{text}");
+    let value: serde_json::Value = serde_json::from_str(&json_line("status", &states[0]).unwrap()).unwrap();
+    assert_eq!(value["alerts"], json!([{"alert": "slow", "seconds": 95.0, "usual_seconds": 30.0}]));
+}
+
+#[test]
 fn without_a_batch_there_were_no_runs() {
-    assert_eq!(text_of(&states(Vec::new())), "No runs yet.\n");
+    assert_eq!(text_of(&states(Vec::new(), &[])), "No runs yet.\n");
 }
 
 #[test]
 fn a_state_in_json_tells_times_in_utc() {
-    let states = states(rows());
+    let states = states(rows(), &[]);
     let line = json_line("status", &states[1]).unwrap();
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(
@@ -74,7 +90,7 @@ fn a_state_in_json_tells_times_in_utc() {
             "schema": 1, "event": "status", "target_table": "gold.date", "source_table": "silver.date",
             "batch_status": "RUNNING", "batch_id": "b-30", "batch_started_at": "2025-01-01T00:00:30.000000Z",
             "batch_completed_at": null, "rows_read": null, "rows_written": null, "error_message": null,
-            "last_success_at": null, "last_processed_version": 1,
+            "last_success_at": null, "last_processed_version": 1, "alerts": [],
         })
     );
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::keys::CONFORMED_DIMENSION;
 use crate::model::TableKind;
-use crate::reader::MapReader;
+use crate::name::is_identifier;
+use crate::reader::{MapReader, clip};
 
 /// Reads `table_description` and `column_descriptions`.
 pub(crate) fn read_descriptions(reader: &MapReader<'_>) -> (Option<String>, BTreeMap<String, String>) {
@@ -17,6 +18,21 @@ pub(crate) fn read_descriptions(reader: &MapReader<'_>) -> (Option<String>, BTre
         columns.insert(column, text.value.trim().to_owned());
     }
     (description, columns)
+}
+
+/// Reads `tags`: words by which pipelines are selected together.
+pub(crate) fn read_tags(reader: &MapReader<'_>) -> Vec<String> {
+    let mut tags = Vec::new();
+    for tag in reader.names("tags").map(|names| names.value).unwrap_or_default() {
+        if !is_identifier(&tag.value) {
+            let message =
+                format!("`{}` is no tag: it may hold letters, digits, `_` and `-`", clip(&tag.value));
+            reader.findings().error(tag.span, message);
+        } else if !tags.contains(&tag.value) {
+            tags.push(tag.value);
+        }
+    }
+    tags
 }
 
 /// Checks switches of the old dialect that do nothing here, and says so.

@@ -25,7 +25,7 @@ mappings! {
         "grain" "snapshot_period" "measures" "milestones" "degenerate_dimensions" "foreign_keys"
         "junk_dimensions" "depends_on" "null_policy" "default_rows" "pii" "tests" "grain_validation"
         "schema_evolution" "merge_strategy" "cluster_by" "optimize_after_merge" "table_description" "column_descriptions"
-        "observability" "audit_columns" "enable_audit_columns" "declare_constraints"
+        "tags" "observability" "audit_columns" "enable_audit_columns" "declare_constraints"
         "enable_lineage_truncation" "conformed_dimension";
     KEYS = "`keys`": "surrogate_key" "natural_keys" "durable_key";
     SOURCE = "a source":

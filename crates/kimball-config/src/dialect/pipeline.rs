@@ -72,6 +72,7 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
     let depends_on = read_depends_on(&reader);
     let (description, column_descriptions) = declarations::read_descriptions(&reader);
     declarations::check_inert(&reader, kind.as_ref());
+    let tags = declarations::read_tags(&reader);
     let tests = quality::read_tests(&reader);
     quality::check_pii(&reader);
     history::check_changes(&reader, kind.as_ref());
@@ -94,6 +95,7 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
         description,
         column_descriptions,
         tests,
+        tags,
         notes: Vec::new(),
         fingerprint: 0,
     };

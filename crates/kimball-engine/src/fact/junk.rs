@@ -89,6 +89,7 @@ impl Batch<'_> {
             cluster_by: Vec::new(),
             column_descriptions: std::collections::BTreeMap::new(),
             tests: Vec::new(),
+            tags: Vec::new(),
             ..self.pipeline.clone()
         }
     }

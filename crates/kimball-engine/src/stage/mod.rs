@@ -32,7 +32,8 @@ use kimball_config::{CdcStrategy, Pipeline};
 pub(crate) use self::approach::followed_keys;
 pub use self::approach::{Affected, Approach, WholeReason};
 pub(crate) use self::spool::{Numbering, Spool, SpoolRoom, SpoolWriter};
-pub(crate) use self::sql::{Relation, Transformation};
+pub(crate) use self::sql::Transformation;
+pub use self::sql::{Relation, tie_names};
 pub(crate) use self::unread::{Spread, Unread};
 
 use crate::EngineError;

@@ -17,10 +17,13 @@ use crate::EngineError;
 
 /// A relation that a query may read: its name in the session, and the other name it goes by.
 #[derive(Debug, Clone)]
-pub(crate) struct Relation {
-    pub(crate) alias: String,
-    pub(crate) name: String,
-    pub(crate) columns: Vec<String>,
+pub struct Relation {
+    /// Its name in the session.
+    pub alias: String,
+    /// The other name that a query may use.
+    pub name: String,
+    /// Its columns, as they are spelled.
+    pub columns: Vec<String>,
 }
 
 impl Relation {
@@ -68,14 +71,7 @@ impl Transformation {
                 return Err(EngineError::Sql { source });
             }
         };
-        let mut names = Names::collect(&mut statement, relations);
-        let common_tables = std::mem::take(&mut names.common_tables);
-        let mut replaced = Relations { known: relations, common_tables };
-        if let ControlFlow::Break(relation) = statement.visit(&mut replaced) {
-            let known = relations.iter().map(|known| known.alias.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(EngineError::UnknownRelation { relation, sources: known });
-        }
-        let _: ControlFlow<()> = statement.visit(&mut names);
+        tie_names(&mut statement, relations)?;
         Ok(Self { statement })
     }
 
@@ -90,6 +86,23 @@ impl Transformation {
             .await
             .map_err(|source| EngineError::Sql { source: Box::new(source) })
     }
+}
+
+/// Ties the names of a query to `relations` and their columns as Spark does: whatever their case, a relation by either of
+/// its names, and columns of the output spelled as the query spells them.
+///
+/// # Errors
+/// [`EngineError::UnknownRelation`] when the query reads anything else, an `AS OF` included.
+pub fn tie_names(statement: &mut Statement, relations: &[Relation]) -> Result<(), EngineError> {
+    let mut names = Names::collect(statement, relations);
+    let common_tables = std::mem::take(&mut names.common_tables);
+    let mut replaced = Relations { known: relations, common_tables };
+    if let ControlFlow::Break(relation) = statement.visit(&mut replaced) {
+        let known = relations.iter().map(|known| known.alias.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(EngineError::UnknownRelation { relation, sources: known });
+    }
+    let _: ControlFlow<()> = statement.visit(&mut names);
+    Ok(())
 }
 
 /// Replaces each relation by the alias of the source it means; breaks with the first unknown one.

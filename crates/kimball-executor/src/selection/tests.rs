@@ -1,21 +1,23 @@
 //! What selectors mean.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use kimball_config::Pipeline;
 use kimball_plan::Plan;
 
-use super::{SelectionError, Selector, select};
-use crate::fixture::{dimension, fact};
+use super::{Choice, SelectionError, Selector};
+use crate::fixture::{dimension, fact, table};
+use crate::summary::PipelineStatus;
 
-/// Two dimensions, a fact on each, a fact on both.
-fn plan() -> Plan {
-    Plan::of(&[
+/// Two dimensions, a fact on each, a fact on both; `fact_a` and `dim_b` are tagged.
+fn pipelines() -> Vec<Pipeline> {
+    let tagged = |pipeline: Pipeline| Pipeline { tags: vec!["daily".to_owned()], ..pipeline };
+    vec![
         dimension("gold.dim_a"),
-        dimension("gold.dim_b"),
-        fact("gold.fact_a", &["gold.dim_a"]),
+        tagged(dimension("gold.dim_b")),
+        tagged(fact("gold.fact_a", &["gold.dim_a"])),
         fact("gold.fact_b", &["gold.dim_b"]),
         fact("gold.fact_ab", &["gold.dim_a", "gold.dim_b"]),
-    ])
-    .unwrap()
+    ]
 }
 
 fn selectors(texts: &[&str]) -> Vec<Selector> {
@@ -23,7 +25,18 @@ fn selectors(texts: &[&str]) -> Vec<Selector> {
 }
 
 fn chosen(include: &[&str], exclude: &[&str]) -> Result<Vec<String>, SelectionError> {
-    let tables = select(&plan(), &selectors(include), &selectors(exclude))?;
+    let pipelines = pipelines();
+    let results = [
+        (table("gold.dim_a"), PipelineStatus::Success),
+        (table("gold.dim_b"), PipelineStatus::Failed),
+        (table("gold.fact_b"), PipelineStatus::Skipped),
+    ];
+    let choice = Choice {
+        plan: &Plan::of(&pipelines).unwrap(),
+        pipelines: &pipelines,
+        results: Some(&results.into_iter().collect()),
+    };
+    let tables = choice.select(&selectors(include), &selectors(exclude))?;
     Ok(tables.iter().map(|table| table.table().to_owned()).collect())
 }
 
@@ -52,6 +65,25 @@ fn a_wave_is_selected_by_its_number() {
 }
 
 #[test]
+fn tags_and_results_select_and_take_a_plus_as_names_do() {
+    assert_eq!(chosen(&["tag:daily"], &[]).unwrap(), ["dim_b", "fact_a"]);
+    assert_eq!(chosen(&["+tag:daily"], &[]).unwrap(), ["dim_a", "dim_b", "fact_a"]);
+    assert_eq!(chosen(&["result:failed"], &[]).unwrap(), ["dim_b"]);
+    assert_eq!(chosen(&["result:failed+"], &["result:skipped"]).unwrap(), ["dim_b", "fact_ab"]);
+    assert_eq!(chosen(&["wave:2"], &["tag:daily"]).unwrap(), ["fact_ab", "fact_b"]);
+    let error = chosen(&["tag:weekly"], &[]).unwrap_err();
+    assert_eq!(error.to_string(), "`tag:weekly` selects no pipeline; the project has tag:daily");
+}
+
+#[test]
+fn results_are_asked_for_in_vain_when_there_was_no_run() {
+    let pipelines = pipelines();
+    let choice = Choice { plan: &Plan::of(&pipelines).unwrap(), pipelines: &pipelines, results: None };
+    let selected = choice.select(&selectors(&["result:failed"]), &[]);
+    assert_eq!(selected, Err(SelectionError::NoResults("result:failed".to_owned())));
+}
+
+#[test]
 fn exclusion_goes_before_selection() {
     assert_eq!(chosen(&["dim_a+"], &["fact_ab"]).unwrap(), ["dim_a", "fact_a"]);
     assert_eq!(chosen(&["dim_a"], &["dim_a+"]), Err(SelectionError::Nothing));
@@ -70,8 +102,8 @@ fn a_selector_that_means_nothing_is_an_error_that_names_the_tables() {
 
 #[test]
 fn what_is_no_selector_is_refused() {
-    for text in ["", "+", "++", "a b", "wave:0", "wave:x", "wave:", "colour:red", "../a"] {
+    for text in ["", "+", "++", "a b", "wave:0", "wave:x", "wave:", "colour:red", "../a", "tag:", "result:x"]
+    {
         assert_eq!(text.parse::<Selector>(), Err(SelectionError::Syntax(text.to_owned())), "{text:?}");
     }
-    assert!(matches!("tag:daily".parse::<Selector>(), Err(SelectionError::Unsupported(..))));
 }
