@@ -10,6 +10,7 @@ pub mod demo;
 pub mod error;
 pub mod file_tree;
 pub mod foreign_reader;
+pub mod golden;
 pub mod logical;
 pub mod project_run;
 pub mod prove;

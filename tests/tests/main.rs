@@ -9,6 +9,7 @@ mod companions;
 mod crash;
 mod crashes;
 mod effects;
+mod errors;
 mod fire;
 mod guide;
 mod histories;

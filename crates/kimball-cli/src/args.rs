@@ -59,7 +59,7 @@ pub enum Verb {
         configs: Configs,
         /// What the job is
         #[command(flatten)]
-        bundle: BundleArgs,
+        bundle: Box<BundleArgs>,
     },
     /// Make a small project that runs as it is
     Init {

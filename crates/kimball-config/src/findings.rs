@@ -47,11 +47,6 @@ impl<'f> Findings<'f> {
         self.add(ProblemSeverity::Warning, span, message.into(), None);
     }
 
-    /// Refuses a key whose effect is not built.
-    pub(crate) fn not_yet(&self, span: Span, key: &str) {
-        self.error(span, format!("`{key}` is not supported yet"));
-    }
-
     /// Something the user may want to know.
     pub(crate) fn note(&self, note: impl Into<String>) {
         let mut notes = self.notes.borrow_mut();

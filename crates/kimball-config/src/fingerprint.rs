@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{
     CdcStrategy, DeleteEffective, DeleteStrategy, Dimension, EarlyArriving, Fact, FactLoading, FactPattern,
     FileFormat, ForeignKey, History, InvalidAction, KeptChanges, KeyStrategy, Lookup, NullPolicy, Pipeline,
-    Scd, Severity, Source, SourceLocation, TableKind, TrackedColumns,
+    Protection, Scd, Severity, Source, SourceLocation, TableKind, TrackedColumns,
 };
 use crate::name::TableName;
 use crate::sql;
@@ -43,7 +43,25 @@ pub(crate) fn fingerprint(pipeline: &Pipeline, base_dir: &Path) -> u64 {
             canonical.pairs("substitutes", substitutes);
         }
     }
+    for personal in &pipeline.pii {
+        canonical.field("pii", &personal.column);
+        add_protection(&mut canonical, &personal.protection);
+    }
     canonical.finish()
+}
+
+/// The value of a secret is no part of it.
+fn add_protection(canonical: &mut Canonical, protection: &Protection) {
+    match protection {
+        Protection::Tokenize { secret } => canonical.field("tokenize", &secret.name),
+        Protection::FastHash => canonical.field("protection", "fast_hash"),
+        Protection::Mask { reveal_prefix, mask_char } => {
+            canonical.field("reveal_prefix", &reveal_prefix.to_string());
+            canonical.field("mask_char", &mask_char.to_string());
+        }
+        Protection::Null => canonical.field("protection", "null"),
+        Protection::Drop => canonical.field("protection", "drop"),
+    }
 }
 
 fn add_dimension(canonical: &mut Canonical, dimension: &Dimension) {

@@ -7,7 +7,7 @@ use crate::dialect::{PipelineFile, read_pipeline};
 use crate::discover::find_files;
 use crate::findings::Findings;
 use crate::location::absolute;
-use crate::model::{Pipeline, Project, Target};
+use crate::model::{Pipeline, Project, Protection, Target};
 use crate::problem::{Problem, ProblemSeverity};
 use crate::project::{self, Loaded};
 use crate::read_file::read_file;
@@ -15,6 +15,8 @@ use crate::source_text::{SourceFile, Span};
 use crate::targets::{ChosenTarget, choose_target, targets_path};
 use crate::template::{TemplateContext, render};
 use crate::yaml;
+
+mod contracts;
 
 /// What to load, and everything the load may know about its surroundings.
 #[derive(Debug, Clone, Default)]
@@ -74,9 +76,11 @@ pub fn load_project(request: &LoadRequest) -> LoadOutcome {
     for named in files {
         match read_file(&working_dir.join(&named), &named) {
             Ok(file) => {
-                let (item, found) = load_file(file, &context, &target.base_dir);
-                loaded.push(item);
+                let (mut item, found) = load_file(file, &context, &target.base_dir);
                 problems.extend(found);
+                problems.extend(contracts::resolve(&mut item, &working_dir.join(&named), &target.base_dir));
+                resolve_secrets(&mut item, &request.environment);
+                loaded.push(item);
             }
             Err(problem) => problems.push(*problem),
         }
@@ -134,6 +138,20 @@ fn load_file(mut file: SourceFile, context: &TemplateContext, base_dir: &Path) -
         pipeline.notes = notes;
     }
     (Loaded { file, read }, problems)
+}
+
+/// Gives secrets their values where the environment has them.
+fn resolve_secrets(item: &mut Loaded, environment: &BTreeMap<String, String>) {
+    let Some(pipeline) = &mut item.read.pipeline else { return };
+    pipeline.observability.webhook.resolve(environment);
+    for column in &mut pipeline.pii {
+        let Protection::Tokenize { secret } = &mut column.protection else { continue };
+        secret.resolve(environment);
+        if secret.value.is_none() {
+            let name = &secret.name;
+            pipeline.notes.push(format!("pii: the environment variable {name} is not set; a run needs it"));
+        }
+    }
 }
 
 /// Puts the pipelines, which are all there, into the order of their tables.

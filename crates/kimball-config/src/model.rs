@@ -10,6 +10,7 @@ use crate::name::TableName;
 
 mod dimension;
 mod fact;
+mod quality;
 
 pub use dimension::{
     DeleteEffective, Dimension, FieldHistory, History, KeptChanges, KeyStrategy, MiniDimension, Scd,
@@ -18,6 +19,10 @@ pub use dimension::{
 pub use fact::{
     Additivity, Aggregation, DurableReference, EarlyArriving, Fact, FactLoading, FactPattern, ForeignKey,
     InvalidAction, JunkDimension, Lookup, Measure, Milestone,
+};
+pub use quality::{
+    Compatibility, Contract, ContractColumn, ContractRule, Observability, PiiColumn, Protection, RuleCheck,
+    Secret, SecretReference, TemporalRule, Validation, ValidationMode,
 };
 
 /// A folder of pipelines and the target they run against, checked as a whole.
@@ -85,6 +90,10 @@ pub struct Pipeline {
     pub tests: Vec<ColumnTest>,
     /// `tags`: words by which pipelines are selected together.
     pub tags: Vec<String>,
+    /// `pii`: personal columns of the query's output.
+    pub pii: Vec<PiiColumn>,
+    /// `observability`: where findings about data are kept, and who is told.
+    pub observability: Observability,
     /// Things to tell the user that are no problem: inert keys, defaults that are not built yet.
     pub notes: Vec<String>,
     /// Changes whenever a change of the file could change the loaded rows; stable over formatting,
@@ -121,7 +130,7 @@ pub struct Transformation {
 }
 
 /// Where rows come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Source {
     /// The name as written: a table name for Delta, any name for files.
     pub name: String,
@@ -135,6 +144,8 @@ pub struct Source {
     pub primary_keys: Vec<String>,
     /// First version of the feed to read on the first run; `None` starts with a snapshot.
     pub starting_version: Option<u64>,
+    /// What its supplier promises.
+    pub contract: Option<Contract>,
 }
 
 /// What a source reads.

@@ -150,6 +150,19 @@ impl<'a> MapReader<'a> {
         }
     }
 
+    /// A number from 0 to 1.
+    pub(crate) fn share(&self, key: &str) -> Option<Located<f64>> {
+        let node = self.node(key)?;
+        match scalar(node).and_then(Scalar::as_number) {
+            Some(value) if (0.0..=1.0).contains(&value) => Some(Located::new(value, node.span)),
+            Some(value) => {
+                self.findings.error(node.span, format!("`{key}` must be from 0 to 1, found {value}"));
+                None
+            }
+            None => self.wrong_kind(key, node, "a number"),
+        }
+    }
+
     /// One of a few words.
     pub(crate) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<Located<T>> {
         let node = self.node(key)?;

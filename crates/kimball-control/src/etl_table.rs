@@ -36,9 +36,19 @@ impl EtlTable {
         etl_schema: &str,
         design: &'static Design,
     ) -> Result<Self, LakeError> {
+        Self::named(warehouse, etl_schema, design.name, design)
+    }
+
+    /// The same under another name.
+    pub(crate) fn named(
+        warehouse: &Warehouse,
+        etl_schema: &str,
+        name: &str,
+        design: &'static Design,
+    ) -> Result<Self, LakeError> {
         let target = Target {
             warehouse: warehouse.clone(),
-            table: TableId::new(etl_schema, design.name)?,
+            table: TableId::new(etl_schema, name)?,
             partition_columns: design.partition_columns,
             compaction: None,
         };

@@ -105,6 +105,7 @@ impl Batch<'_> {
             target: &rows,
             tables: self.dimensions,
             keys: Keys::Final,
+            findings: self.findings,
         };
         let open = || {
             let mut collector = collector_of(staged, &target)?;

@@ -6,15 +6,16 @@
 use std::collections::BTreeMap;
 
 use datafusion::prelude::{DataFrame, SessionContext};
-use kimball_config::{Pipeline, Severity, TableKind, TableName, Test};
+use kimball_config::{Pipeline, TableKind, TableName, Test};
 use kimball_lake::LakeTable;
 
 use crate::EngineError;
 use crate::columns::{IS_CURRENT, IS_DELETED, listed, literal, qualified, quoted};
 use crate::dimension::loaded_rows;
+use crate::finding::{Category, Finding, Findings, Verdicts};
 use crate::layout::Layout;
 use crate::merge::Collector;
-use crate::quality::offenders;
+use crate::quality::counted_offenders;
 use crate::session::query;
 use crate::stage::{Relation, SpoolRoom, Transformation};
 use crate::target::TargetRows;
@@ -28,6 +29,7 @@ pub(crate) struct Gates<'a> {
     /// Tables that tests look into, pinned.
     pub(crate) tables: &'a BTreeMap<TableName, LakeTable>,
     pub(crate) keys: Keys,
+    pub(crate) findings: &'a Findings,
 }
 
 /// Whether the foreign keys of the rows are those that will be written.
@@ -80,38 +82,32 @@ impl Gates<'_> {
     /// # Errors
     /// [`EngineError::DataQuality`] with all failing tests, each with up to five offending rows.
     pub(crate) async fn judge(&self, collector: &mut Collector) -> Result<Vec<String>, EngineError> {
-        let mut warnings = Vec::new();
-        let Some(rows) = collector.watched()? else { return Ok(warnings) };
+        let mut verdicts = Verdicts::default();
+        let Some(rows) = collector.watched()? else { return Ok(Vec::new()) };
         rows.register(self.session, WRITTEN).await?;
-        let mut failed: Vec<(String, Vec<String>)> = Vec::new();
         for tested in &self.pipeline.tests {
             for test in tested.tests.iter().filter(|test| self.can_judge(&tested.column, test)) {
-                let Some((failing, what)) = self.failing(&tested.column, test, collector).await? else {
-                    continue;
-                };
-                let found = offenders(self.session, &failing).await?;
-                if found.is_empty() {
-                    continue;
+                let (failing, what) = self.failing(&tested.column, test, collector).await?;
+                let (failed, found) = counted_offenders(self.session, &failing).await?;
+                if failed > 0 {
+                    let rule = format!("test of column `{}` failed: {what}", tested.column);
+                    verdicts.take(tested.severity, rule, found.clone());
                 }
-                let rule = format!("test of column `{}` failed: {what}", tested.column);
-                match tested.severity {
-                    Severity::Error => failed.push((rule, found)),
-                    Severity::Warn | Severity::Skip => warnings.push(format!("{rule}: {}", found.join("; "))),
-                }
+                self.findings.add(Finding {
+                    source: None,
+                    contract: None,
+                    category: Category::Test,
+                    check: format!("{}:{}", named(test), tested.column),
+                    severity: tested.severity,
+                    passed: failed == 0,
+                    failed_rows: Some(failed),
+                    total_rows: Some(rows.rows()),
+                    details: if failed > 0 { what } else { "holds".to_owned() },
+                    samples: found,
+                });
             }
         }
-        match failed.len() {
-            0 => Ok(warnings),
-            1 => {
-                let (rules, found): (Vec<_>, Vec<_>) = failed.into_iter().unzip();
-                Err(EngineError::quality(rules.concat(), found.concat()))
-            }
-            count => {
-                let lines = failed.iter().map(|(rule, found)| format!("\n  {rule}: {}", found.join("; ")));
-                let lines: String = lines.collect();
-                Err(EngineError::quality(format!("{count} tests failed:{lines}"), Vec::new()))
-            }
-        }
+        verdicts.judge("tests")
     }
 
     /// Whether a test looks at nothing that is still to be found.
@@ -127,13 +123,13 @@ impl Gates<'_> {
             }
     }
 
-    /// A query for the rows that fail a test, and the test in words; `None` when nothing can fail it.
+    /// A query for the rows that fail a test, and the test in words.
     async fn failing(
         &self,
         column: &str,
         test: &Test,
         collector: &Collector,
-    ) -> Result<Option<(String, String)>, EngineError> {
+    ) -> Result<(String, String), EngineError> {
         let name = quoted(column);
         let mut shown = self.layout.keys.clone();
         if !shown.iter().any(|key| key == column) {
@@ -141,7 +137,7 @@ impl Gates<'_> {
         }
         let shown = listed("w", &shown);
         let where_ = |condition: String| format!("SELECT {shown} FROM {WRITTEN} w WHERE {condition}");
-        Ok(Some(match test {
+        Ok(match test {
             Test::NotNull => (where_(format!("w.{name} IS NULL")), "a value is NULL".to_owned()),
             Test::AcceptedValues(values) => {
                 let kind = self.layout.schema.field_with_name(column)?.data_type();
@@ -164,7 +160,7 @@ impl Gates<'_> {
                 let failing = format!("SELECT {shown} FROM __k_judged_rows w WHERE NOT w.__k_holds");
                 (failing, format!("`{expression}` does not hold"))
             }
-        }))
+        })
     }
 
     /// Values that are there twice, among the rows of the batch or between them and the rest of the table.
@@ -245,5 +241,16 @@ impl Gates<'_> {
         let judged = DataFrame::new(self.session.state(), plan);
         self.session.register_table("__k_judged_rows", judged.into_view())?;
         Ok(())
+    }
+}
+
+/// A test as the dialect calls it.
+fn named(test: &Test) -> String {
+    match test {
+        Test::Unique => "unique".to_owned(),
+        Test::NotNull => "not_null".to_owned(),
+        Test::AcceptedValues(_) => "accepted_values".to_owned(),
+        Test::Relationships { to, field } => format!("relationships({to}.{field})"),
+        Test::Expression(expression) => format!("expression({expression})"),
     }
 }

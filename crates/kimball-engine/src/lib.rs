@@ -8,9 +8,11 @@
 mod bounds;
 mod columns;
 mod companion;
+mod contract;
 mod dimension;
 mod error;
 mod fact;
+mod finding;
 mod first_load;
 mod gates;
 mod held;
@@ -33,8 +35,10 @@ mod stage;
 mod target;
 mod upsert;
 
+pub use contract::{Upheld, newest_event_schema};
 pub use error::EngineError;
 pub use fact::{EarlyMembers, Evidence, EvidenceChange, JunkMerge, Rekeyed, Waiting, unresolved_schema};
+pub use finding::{Category, Finding, Findings};
 pub use held::defaults_id;
 pub use load::{Batch, MergeTarget, StagedBatch};
 pub use merge::{ChangeSet, RowCounts};

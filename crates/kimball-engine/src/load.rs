@@ -5,17 +5,19 @@ use std::sync::Mutex;
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
+use datafusion::prelude::SessionContext;
 use kimball_config::{Dimension, Fact, Pipeline, TableKind, TableName};
 use kimball_lake::{LakeTable, LiveRows};
 
 use crate::EngineError;
 use crate::dimension::{self, DimensionMerge, keep_inferred, missing_defaults};
 use crate::fact::{self, AddedKeys, Broker, FactMerge, FactRows, Waiting};
+use crate::finding::Findings;
 use crate::gates::{Gates, Keys};
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector};
 use crate::session::EngineRuntime;
-use crate::source::PinnedSource;
+use crate::source::{PinnedRows, PinnedSource};
 use crate::stage::{self, Approach, Images, Looks, Refresh, Spool, StageInput, Staged};
 use crate::target::TargetRows;
 
@@ -43,6 +45,8 @@ pub struct Batch<'a> {
     pub reprocess: bool,
     /// Whether the sources are read again from the start.
     pub refresh: Refresh,
+    /// Where checks of data leave what they came to.
+    pub findings: &'a Findings,
 }
 
 /// Rows that are ready to be merged into a table of a known shape.
@@ -187,6 +191,27 @@ impl Batch<'_> {
         stage::layout(&self.input(Some(&schema), true)).await
     }
 
+    /// The columns of a source.
+    pub(crate) async fn schema_of(&self, source: &PinnedSource) -> Result<SchemaRef, EngineError> {
+        match &source.rows {
+            PinnedRows::Table(table) => Ok(table.schema()?),
+            PinnedRows::Files(files) => {
+                let rows = files.rows(&self.runtime.session(self.clock)).await?;
+                Ok(std::sync::Arc::new(rows.schema().as_arrow().clone()))
+            }
+        }
+    }
+
+    /// Makes what the batch reads of a source a table of `session`; see [`stage::register_read`].
+    pub(crate) async fn register_read(
+        &self,
+        session: &SessionContext,
+        source: &PinnedSource,
+        name: &str,
+    ) -> Result<(Vec<String>, Option<Spool>), EngineError> {
+        stage::register_read(&self.input(None, false), session, source, name).await
+    }
+
     /// A rebuilt table is loaded as if it were new.
     pub(crate) fn merged_into<'t>(&self, target: Option<&'t LakeTable>) -> Option<&'t LakeTable> {
         target.filter(|_| self.refresh != Refresh::Rebuild)
@@ -253,6 +278,7 @@ impl Batch<'_> {
             target: &rows,
             tables: self.dimensions,
             keys,
+            findings: self.findings,
         };
         gates.watch(&mut collector)?;
         let mut warnings = Vec::new();

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{DataFrame, SessionContext};
 
 use crate::EngineError;
 use crate::session::query;
@@ -21,7 +21,27 @@ pub(crate) async fn refuse_any(session: &SessionContext, sql: &str, rule: &str) 
 
 /// Up to five rows of a query, as text.
 pub(crate) async fn offenders(session: &SessionContext, sql: &str) -> Result<Vec<String>, EngineError> {
-    let batches = query(session, &format!("{sql} LIMIT {SHOWN}")).await?.collect().await?;
+    offenders_of(query(session, &format!("{sql} LIMIT {SHOWN}")).await?).await
+}
+
+/// How many rows a query has, and the first of them, as text: always the same ones.
+pub(crate) async fn counted_offenders(
+    session: &SessionContext,
+    sql: &str,
+) -> Result<(u64, Vec<String>), EngineError> {
+    let rows = query(session, sql).await?;
+    let names = rows.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    let count = rows.clone().count().await? as u64;
+    if count == 0 {
+        return Ok((0, Vec::new()));
+    }
+    let ordered = names.iter().map(|name| crate::nulls::column(name).sort(true, true)).collect();
+    Ok((count, offenders_of(rows.sort(ordered)?.limit(0, Some(SHOWN))?).await?))
+}
+
+/// The rows of a query, as text, sorted.
+pub(crate) async fn offenders_of(rows: DataFrame) -> Result<Vec<String>, EngineError> {
+    let batches = rows.collect().await?;
     let mut shown = Vec::new();
     for batch in &batches {
         for row in 0..batch.num_rows() {

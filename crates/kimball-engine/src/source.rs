@@ -92,6 +92,17 @@ impl PinnedSource {
         })
     }
 
+    /// When its rows last changed, in milliseconds since 1970, where files tell; 0 where nothing does.
+    ///
+    /// # Errors
+    /// [`EngineError::Lake`] when they cannot be looked at.
+    pub(crate) fn changed_at(&self) -> Result<i64, EngineError> {
+        Ok(match &self.rows {
+            PinnedRows::Table(_) => 0,
+            PinnedRows::Files(files) => files.changed_at()?,
+        })
+    }
+
     /// The Delta table, if it is one.
     pub fn table(&self) -> Option<&LakeTable> {
         match &self.rows {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use kimball_config::{
     CdcStrategy, DeleteStrategy, Dimension, Fact, ForeignKey, KeyStrategy, MergeStrategy, MissingRows,
-    NullPolicy, Pipeline, Project, Scd, Severity, Source, SourceLocation, TableKind, TableName, Target,
+    NullPolicy, Observability, Pipeline, Project, Scd, Severity, Source, SourceLocation, TableKind,
+    TableName, Target,
 };
 use kimball_retry::FaultKind;
 
@@ -29,6 +30,7 @@ fn pipeline(name: &str, kind: TableKind) -> Pipeline {
             strategy: CdcStrategy::Cdf,
             primary_keys: Vec::new(),
             starting_version: None,
+            contract: None,
         }],
         transformation: None,
         depends_on: Vec::new(),
@@ -43,6 +45,8 @@ fn pipeline(name: &str, kind: TableKind) -> Pipeline {
         column_descriptions: Default::default(),
         tests: Vec::new(),
         tags: Vec::new(),
+        pii: Vec::new(),
+        observability: Observability::default(),
         notes: Vec::new(),
         fingerprint: 0,
         table,

@@ -27,6 +27,7 @@ mod single;
 mod summary;
 mod text;
 mod upstream;
+mod webhook;
 
 pub use builder::{PipelineExecutorBuilder, ProjectWarning};
 pub use cancel::CancelToken;

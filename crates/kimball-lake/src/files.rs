@@ -97,6 +97,22 @@ impl FileSource {
         self.files.iter().map(size).sum()
     }
 
+    /// When the newest of the files was changed, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`LakeError::BadPath`] when one is gone.
+    pub fn changed_at(&self) -> Result<i64, LakeError> {
+        let mut newest = 0;
+        for file in &self.files {
+            let changed = file.metadata().and_then(|found| found.modified()).map_err(|source| {
+                LakeError::BadPath { path: file.display().to_string(), reason: source.to_string() }
+            })?;
+            let since = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
+            newest = newest.max(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        }
+        Ok(newest)
+    }
+
     /// The rows of all files. Columns and types are those of all files together, from all their rows.
     ///
     /// # Errors

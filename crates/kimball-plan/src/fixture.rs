@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use kimball_config::{
     CdcStrategy, ColumnTest, DeleteStrategy, Dimension, EarlyArriving, Fact, FactLoading, FactPattern,
     FieldHistory, ForeignKey, InvalidAction, JunkDimension, KeyStrategy, Lookup, MergeStrategy,
-    MiniDimension, MissingRows, NullPolicy, Pipeline, Scd, Severity, Source, SourceLocation, TableKind,
-    TableName, Test, TrackedColumns,
+    MiniDimension, MissingRows, NullPolicy, Observability, Pipeline, Scd, Severity, Source, SourceLocation,
+    TableKind, TableName, Test, TrackedColumns,
 };
 
 /// The name `text`.
@@ -74,6 +74,8 @@ fn pipeline(table: &str, kind: TableKind) -> Pipeline {
         column_descriptions: BTreeMap::new(),
         tests: Vec::new(),
         tags: Vec::new(),
+        pii: Vec::new(),
+        observability: Observability::default(),
         notes: Vec::new(),
         fingerprint: 0,
     }
@@ -116,6 +118,7 @@ impl Needs for Pipeline {
             strategy: CdcStrategy::Full,
             primary_keys: Vec::new(),
             starting_version: None,
+            contract: None,
         });
         self
     }

@@ -17,8 +17,8 @@ pub fn settled(text: &str, root: &Path) -> String {
     let mut settled = String::with_capacity(text.len());
     while let Some(next) = rest.chars().next() {
         let begins_word = !settled.ends_with(|c: char| c.is_alphanumeric() || c == '.');
-        let rule = RULES.iter().filter(|_| begins_word);
-        let found = rule.filter_map(|(name, matcher)| Some((*name, matcher(rest)?))).next();
+        let mut rules = RULES.iter().filter(|_| begins_word);
+        let found = rules.find_map(|(name, matcher)| Some((*name, matcher(rest)?)));
         let length = match found {
             Some((name, length)) => {
                 settled.push_str(name);

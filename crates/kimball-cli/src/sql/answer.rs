@@ -31,7 +31,7 @@ pub enum Answer<'w> {
     /// One object a line.
     Json(arrow::json::Writer<&'w mut (dyn Write + Send), LineDelimited>),
     /// Comma-separated values.
-    Csv(arrow::csv::Writer<&'w mut (dyn Write + Send)>),
+    Csv(Box<arrow::csv::Writer<&'w mut (dyn Write + Send)>>),
     /// A Parquet file.
     Parquet(Box<ArrowWriter<&'w mut (dyn Write + Send)>>),
 }
@@ -54,7 +54,7 @@ impl<'w> Answer<'w> {
                 // The header is there even if no row is.
                 let empty = RecordBatch::new_empty(flat_schema(&schema));
                 csv.write(&empty).map_err(failed)?;
-                Self::Csv(csv)
+                Self::Csv(Box::new(csv))
             }
             Format::Parquet => {
                 let zstd = Compression::ZSTD(ZstdLevel::default());

@@ -1,225 +1,255 @@
-//! Source contracts: checked for form, refused until they are enforced.
+//! Source contracts: what a supplier promises.
 
-use super::columns::{check as check_column, column, columns};
+use std::time::Duration;
+
+use super::columns::{check as check_column, columns, plain};
 use super::keys::{
     CONTRACT, CONTRACT_CDC, CONTRACT_COLUMN, CONTRACT_FRESHNESS, CONTRACT_RULE, CONTRACT_TEMPORAL,
     CONTRACT_VALIDATION,
 };
-use crate::findings::Findings;
-use crate::model::CdcStrategy;
-use crate::reader::{Located, MapReader, clip};
+use super::sql_types::is_type_name;
+use super::{columns, duration};
+use crate::model::{
+    CdcStrategy, Compatibility, Contract, ContractColumn, ContractRule, RuleCheck, Severity, TemporalRule,
+    Validation, ValidationMode,
+};
+use crate::reader::{Located, MapReader, clip, scalar_text};
 use crate::sql;
 use crate::yaml::Value;
 
-/// Checks `contract` and `contract_ref` of a source.
-pub(crate) fn check(source: &MapReader<'_>, primary_keys: &[String], strategy: Option<CdcStrategy>) {
+/// What a sample is drawn with, where the file does not say.
+const SEED: i64 = 17;
+/// Failing rows that an event shows, at most.
+const MOST_FAILURE_SAMPLES: i64 = 100;
+
+const SEVERITIES: [(&str, Severity); 2] = [("error", Severity::Error), ("warn", Severity::Warn)];
+
+/// What a source says of its contract: nothing, the contract, or where it lies.
+#[derive(Debug, Default)]
+pub(crate) struct Promise {
+    pub(crate) contract: Option<Contract>,
+    pub(crate) reference: Option<Located<String>>,
+}
+
+/// Reads `contract` and `contract_ref` of a source.
+pub(crate) fn read(
+    source: &MapReader<'_>,
+    primary_keys: &[String],
+    strategy: Option<CdcStrategy>,
+) -> Promise {
     let reference = source.text("contract_ref");
     if source.node("contract").is_some() && reference.is_some() {
         let span = source.key_span("contract_ref");
         source.findings().error(span, "either `contract` or `contract_ref`, not both");
     }
-    if reference.is_some() {
-        source.findings().not_yet(source.key_span("contract_ref"), "contract_ref");
-    }
-    let Some(contract) = source.mapping("contract", &CONTRACT) else { return };
-    contract.required_text("id");
-    contract.required_text("version");
-    contract.text("owner");
-    contract.choice("compatibility", &[("nullable_additions", ()), ("strict", ())]);
-    check_schema(&contract);
-    check_cdc(&contract, primary_keys, strategy);
-    if let Some(freshness) = contract.mapping("freshness", &CONTRACT_FRESHNESS)
-        && let Some(max_age) = freshness.required_text("max_age")
-    {
-        check_duration(freshness.findings(), &max_age, "max_age");
-    }
-    for rule in contract.mappings("quality", &CONTRACT_RULE) {
-        check_rule(&rule);
-    }
-    check_temporal(&contract);
-    check_validation(&contract);
-    source.findings().not_yet(source.key_span("contract"), "contract");
+    let contract = source.mapping("contract", &CONTRACT);
+    Promise { contract: contract.and_then(|it| read_contract(&it, primary_keys, strategy)), reference }
 }
 
-fn check_schema(contract: &MapReader<'_>) {
-    let Some(node) = contract.required("schema") else { return };
+fn read_contract(
+    contract: &MapReader<'_>,
+    primary_keys: &[String],
+    strategy: Option<CdcStrategy>,
+) -> Option<Contract> {
+    let (id, version) = (contract.required_text("id"), contract.required_text("version"));
+    let owner = contract.text("owner").map(|owner| owner.value);
+    let compatibilities =
+        [("nullable_additions", Compatibility::NullableAdditions), ("strict", Compatibility::Strict)];
+    let compatibility = contract.choice("compatibility", &compatibilities);
+    let columns = read_schema(contract);
+    let (cdc_required, primary_key) = read_cdc(contract, primary_keys, strategy);
+    let max_age = read_freshness(contract);
+    let rules = contract.mappings("quality", &CONTRACT_RULE).iter().filter_map(read_rule).collect();
+    let temporal = read_temporal(contract);
+    let validation = read_validation(contract);
+    Some(Contract {
+        id: id?.value,
+        version: version?.value,
+        owner,
+        compatibility: compatibility.map_or(Compatibility::NullableAdditions, |it| it.value),
+        columns: columns?,
+        cdc_required,
+        primary_key,
+        max_age,
+        rules,
+        temporal,
+        validation,
+    })
+}
+
+fn read_schema(contract: &MapReader<'_>) -> Option<Vec<ContractColumn>> {
+    let node = contract.required("schema")?;
     let Value::Mapping(entries) = &node.value else {
         contract.findings().error(node.span, format!("`schema` must be a mapping, found {}", node.kind()));
-        return;
+        return None;
     };
+    let mut columns: Vec<ContractColumn> = Vec::with_capacity(entries.len());
     for entry in entries {
         let Some(column) = MapReader::open(contract.findings(), &entry.value, &CONTRACT_COLUMN) else {
             continue;
         };
-        column.flag("nullable");
-        if let Some(name) = column.required_text("type")
-            && !is_type_name(&name.value)
-        {
-            let message = format!("`{}` is no type", clip(&name.value));
-            column.findings().error_with_help(
-                name.span,
-                message,
-                "use a SQL type such as string, bigint, double, decimal(10,2), boolean, date or timestamp",
-            );
+        let nullable = column.flag("nullable").is_none_or(|flag| flag.value);
+        let Some(type_name) = read_type(&column) else { continue };
+        if columns.iter().any(|other| columns::same(&other.name, &entry.key)) {
+            let message = format!("the column `{}` is there twice", clip(&entry.key));
+            contract.findings().error(entry.key_span, message);
+            continue;
         }
+        columns.push(ContractColumn { name: entry.key.clone(), type_name, nullable });
     }
+    Some(columns)
 }
 
-fn check_cdc(contract: &MapReader<'_>, primary_keys: &[String], strategy: Option<CdcStrategy>) {
-    let Some(cdc) = contract.mapping("cdc", &CONTRACT_CDC) else { return };
-    if let Some(required) = cdc.flag("required").filter(|flag| flag.value)
+fn read_type(column: &MapReader<'_>) -> Option<String> {
+    let name = column.required_text("type")?;
+    if is_type_name(&name.value) {
+        return Some(name.value.trim().to_ascii_lowercase());
+    }
+    column.findings().error_with_help(
+        name.span,
+        format!("`{}` is no type", clip(&name.value)),
+        "use a SQL type such as string, bigint, double, decimal(10,2), boolean, date or timestamp",
+    );
+    None
+}
+
+/// Whether a change feed is promised, and the primary key.
+fn read_cdc(
+    contract: &MapReader<'_>,
+    primary_keys: &[String],
+    strategy: Option<CdcStrategy>,
+) -> (bool, Vec<String>) {
+    let Some(cdc) = contract.mapping("cdc", &CONTRACT_CDC) else { return (false, Vec::new()) };
+    let required = cdc.flag("required").filter(|flag| flag.value);
+    if let Some(required) = &required
         && strategy.is_some_and(|strategy| strategy != CdcStrategy::Cdf)
     {
         cdc.findings().error(required.span, "the contract requires a change feed: set `cdc_strategy: cdf`");
     }
-    if let Some(keys) = columns(&cdc, "primary_key") {
-        let named: Vec<&str> = keys.iter().map(|key| key.value.as_str()).collect();
-        if !primary_keys.is_empty() && !keys.is_empty() && named != primary_keys {
-            let span = cdc.key_span("primary_key");
-            cdc.findings()
-                .error(span, "`primary_key` of the contract and `primary_keys` of the source differ");
-        }
+    let keys = columns(&cdc, "primary_key").map(plain).unwrap_or_default();
+    if !primary_keys.is_empty() && !keys.is_empty() && keys != primary_keys {
+        let span = cdc.key_span("primary_key");
+        cdc.findings().error(span, "`primary_key` of the contract and `primary_keys` of the source differ");
     }
+    (required.is_some(), keys)
 }
 
-fn check_rule(rule: &MapReader<'_>) {
-    rule.text("name");
+fn read_freshness(contract: &MapReader<'_>) -> Option<Duration> {
+    let freshness = contract.mapping("freshness", &CONTRACT_FRESHNESS)?;
+    let max_age = freshness.required_text("max_age")?;
+    duration::read(freshness.findings(), &max_age, "max_age")
+}
+
+fn read_rule(rule: &MapReader<'_>) -> Option<ContractRule> {
+    let name = rule.text("name").map(|name| name.value);
     rule.required("rule");
     let rules = ["not_null", "unique", "null_rate", "accepted_values", "expression"].map(|word| (word, word));
     let kind = rule.choice("rule", &rules);
-    let has_column = column(rule, "column").is_some();
-    let has_columns = columns(rule, "columns").is_some_and(|columns| !columns.is_empty());
-    rule.ratio("max_ratio");
-    rule.list("values");
-    if let Some(expression) = rule.text("expression") {
-        sql::check_expression(rule.findings(), &expression, "expression");
+    let column = columns::column(rule, "column").map(|column| column.value);
+    let several = columns(rule, "columns").map(plain).filter(|columns| !columns.is_empty());
+    let max_ratio = rule.share("max_ratio").map(|ratio| ratio.value);
+    let values = rule.list("values");
+    let expression = rule.text("expression");
+    if let Some(expression) = &expression {
+        sql::check_expression(rule.findings(), expression, "expression");
     }
-    rule.choice("severity", &[("error", ()), ("warn", ())]);
-    let Some(kind) = kind else { return };
+    let severity = rule.choice("severity", &SEVERITIES).map_or(Severity::Error, |severity| severity.value);
+    let kind = kind?;
     let need = |is_there: bool, key: &str| {
         if !is_there {
             rule.findings().error(kind.span, format!("the rule `{}` needs `{key}`", kind.value));
         }
     };
-    match kind.value {
+    let check = match kind.value {
         "unique" => {
-            need(has_column || has_columns, "column` or `columns");
-            if has_column && has_columns {
+            need(column.is_some() || several.is_some(), "column` or `columns");
+            if column.is_some() && several.is_some() {
                 rule.findings().error(rule.key_span("columns"), "either `column` or `columns`, not both");
             }
+            RuleCheck::Unique(several.or_else(|| column.clone().map(|column| vec![column]))?)
         }
-        "expression" => need(rule.node("expression").is_some(), "expression"),
+        "expression" => {
+            need(rule.node("expression").is_some(), "expression");
+            RuleCheck::Expression(expression?.value)
+        }
         "null_rate" => {
-            need(has_column, "column");
+            need(column.is_some(), "column");
             need(rule.node("max_ratio").is_some(), "max_ratio");
+            RuleCheck::NullRate { column: column.clone()?, max_ratio: max_ratio? }
         }
         "accepted_values" => {
-            need(has_column, "column");
+            need(column.is_some(), "column");
             need(rule.node("values").is_some(), "values");
+            let values = values?.iter().filter(|value| !value.is_null());
+            let values = values
+                .filter_map(|value| scalar_text(rule.findings(), value, "a value in `values`"))
+                .map(|value| value.value)
+                .collect();
+            RuleCheck::AcceptedValues { column: column.clone()?, values }
         }
-        _ => need(has_column, "column"),
-    }
+        _ => {
+            need(column.is_some(), "column");
+            RuleCheck::NotNull(column.clone()?)
+        }
+    };
+    let name = name.unwrap_or_else(|| default_name(kind.value, &check));
+    Some(ContractRule { name, check, severity })
 }
 
-fn check_temporal(contract: &MapReader<'_>) {
-    let Some(temporal) = contract.mapping("temporal", &CONTRACT_TEMPORAL) else { return };
-    if let Some(column) = temporal.required_text("event_time_column") {
-        check_column(temporal.findings(), &column);
-    }
-    if let Some(lateness) = temporal.text("allowed_lateness") {
-        check_duration(temporal.findings(), &lateness, "allowed_lateness");
-    }
-    for key in ["late_event_severity", "out_of_order_severity"] {
-        temporal.choice(key, &[("error", ()), ("warn", ())]);
-    }
+/// `rule:column` for a rule without a name.
+pub(super) fn default_name(rule: &str, check: &RuleCheck) -> String {
+    let columns = match check {
+        RuleCheck::Unique(columns) => columns.join(","),
+        RuleCheck::NotNull(column)
+        | RuleCheck::NullRate { column, .. }
+        | RuleCheck::AcceptedValues { column, .. } => column.clone(),
+        RuleCheck::Expression(expression) => expression.clone(),
+    };
+    format!("{rule}:{columns}")
 }
 
-fn check_validation(contract: &MapReader<'_>) {
-    let Some(validation) = contract.mapping("validation", &CONTRACT_VALIDATION) else { return };
-    let modes = [("full", false), ("sampled", true), ("approximate", false)];
+fn read_temporal(contract: &MapReader<'_>) -> Option<TemporalRule> {
+    let temporal = contract.mapping("temporal", &CONTRACT_TEMPORAL)?;
+    let column = temporal.required_text("event_time_column");
+    if let Some(column) = &column {
+        check_column(temporal.findings(), column);
+    }
+    let lateness = temporal
+        .text("allowed_lateness")
+        .and_then(|lateness| duration::read(temporal.findings(), &lateness, "allowed_lateness"));
+    let severity = |key| temporal.choice(key, &SEVERITIES).map_or(Severity::Warn, |severity| severity.value);
+    let (late, out_of_order) = (severity("late_event_severity"), severity("out_of_order_severity"));
+    let allowed_lateness = lateness.unwrap_or_default();
+    Some(TemporalRule { event_time_column: column?.value, allowed_lateness, late, out_of_order })
+}
+
+fn read_validation(contract: &MapReader<'_>) -> Validation {
+    let default = Validation::default();
+    let Some(validation) = contract.mapping("validation", &CONTRACT_VALIDATION) else { return default };
+    let modes = [("full", 0), ("sampled", 1), ("approximate", 2)];
     let mode = validation.choice("mode", &modes);
-    let fraction = validation.ratio("sample_fraction");
-    if let Some(mode) = mode.filter(|mode| mode.value && fraction.is_none()) {
+    let fraction = validation.ratio("sample_fraction").map(|fraction| fraction.value);
+    let seed = validation.integer("sample_seed", i64::MIN).map_or(SEED, |seed| seed.value);
+    let most = validation.integer("max_sample_rows", 1).and_then(|rows| u64::try_from(rows.value).ok());
+    let samples = validation.integer("max_failure_samples", 0);
+    if let Some(samples) = samples.as_ref().filter(|samples| samples.value > MOST_FAILURE_SAMPLES) {
+        let message = format!("`max_failure_samples` is at most {MOST_FAILURE_SAMPLES}");
+        validation.findings().error(samples.span, message);
+    }
+    if validation.integer("max_actions", 1).is_some() {
+        validation.findings().note("max_actions has no effect; the rules of a contract are checked together");
+    }
+    let failure_samples = samples.and_then(|samples| usize::try_from(samples.value).ok());
+    let kind = mode.as_ref().map_or(0, |mode| mode.value);
+    if let Some(mode) = mode.filter(|mode| mode.value == 1 && validation.node("sample_fraction").is_none()) {
         validation.findings().error(mode.span, "`mode: sampled` needs `sample_fraction`");
     }
-    validation.integer("sample_seed", i64::MIN);
-    validation.integer("max_sample_rows", 1);
-    validation.integer("max_failure_samples", 0);
-    validation.integer("max_actions", 1);
-}
-
-/// Checks a duration such as `2 hours` or `30m`.
-pub(crate) fn check_duration(findings: &Findings<'_>, duration: &Located<String>, key: &str) {
-    let text = duration.value.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let unit = text[digits..].trim_start().to_ascii_lowercase();
-    let units =
-        ["s", "m", "h", "d", "second", "minute", "hour", "day", "seconds", "minutes", "hours", "days"];
-    if digits == 0 || digits > 9 || !units.contains(&unit.as_str()) {
-        let message =
-            format!("`{key}` must be a duration such as `2 hours` or `30m`, found `{}`", clip(text));
-        findings.error(duration.span, message);
-    }
-}
-
-/// Whether a text names a SQL type in one of its usual spellings.
-fn is_type_name(text: &str) -> bool {
-    let lower = text.trim().to_ascii_lowercase();
-    let base = lower.split(['(', '<']).next().unwrap_or_default().trim().to_owned();
-    let arguments = lower[base.len()..].trim();
-    let plain = [
-        "string",
-        "varchar",
-        "char",
-        "text",
-        "boolean",
-        "bool",
-        "byte",
-        "tinyint",
-        "short",
-        "smallint",
-        "int",
-        "integer",
-        "long",
-        "bigint",
-        "float",
-        "real",
-        "double",
-        "double precision",
-        "date",
-        "timestamp",
-        "timestamp_ntz",
-        "timestamp_ltz",
-        "binary",
-    ];
-    match base.as_str() {
-        "decimal" | "numeric" | "dec" => arguments.is_empty() || is_argument_list(arguments, 2),
-        "varchar" | "char" => arguments.is_empty() || is_argument_list(arguments, 1),
-        "array" | "map" | "struct" => arguments.starts_with('<') && arguments.ends_with('>'),
-        other => arguments.is_empty() && plain.contains(&other),
-    }
-}
-
-/// `(10)` or `(10, 2)`.
-fn is_argument_list(text: &str, most: usize) -> bool {
-    let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else { return false };
-    let arguments: Vec<&str> = inner.split(',').map(str::trim).collect();
-    arguments.len() <= most && arguments.iter().all(|argument| argument.parse::<u8>().is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types_are_known_in_their_usual_spellings() {
-        for name in
-            ["int", "INTEGER", "bigint", "long", "decimal(10, 2)", "numeric", "varchar(20)", "array<int>"]
-        {
-            assert!(is_type_name(name), "{name}");
-        }
-        for name in ["strnig", "decimal(a)", "decimal(1,2,3)", "int(3)", "", "array"] {
-            assert!(!is_type_name(name), "{name}");
-        }
+    Validation {
+        mode: match (kind, fraction) {
+            (1, Some(fraction)) => ValidationMode::Sampled { fraction, seed, most },
+            (2, _) => ValidationMode::Approximate,
+            _ => ValidationMode::Full,
+        },
+        failure_samples: failure_samples.unwrap_or(default.failure_samples),
     }
 }

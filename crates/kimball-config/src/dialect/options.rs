@@ -51,7 +51,7 @@ pub(crate) fn read(source: &MapReader<'_>, format: Option<FileFormat>) -> BTreeM
         let value = match format {
             FileFormat::Csv => csv_value(source, &name, value),
             FileFormat::Parquet | FileFormat::Json => {
-                source.findings().not_yet(span, &format!("options.{}", clip(&name)));
+                source.findings().error(span, format!("`options.{}` is not supported yet", clip(&name)));
                 None
             }
         };

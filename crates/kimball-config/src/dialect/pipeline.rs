@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::foreign_key::ForeignKeyMark;
 use super::keys::{DIMENSION_ONLY, FACT_ONLY, KEYS, NULL_POLICY, PIPELINE};
-use super::{columns, declarations, dimension, fact, history, later, quality, source};
+use super::{columns, declarations, dimension, fact, history, observability, pii, quality, source};
 use crate::findings::Findings;
 use crate::fingerprint::fingerprint;
 use crate::model::{
@@ -31,6 +31,8 @@ pub(crate) struct PipelineFile {
     pub(crate) hard_delete: Option<Span>,
     /// Places of the foreign keys, in the order of the model.
     pub(crate) foreign_keys: Vec<ForeignKeyMark>,
+    /// Places of `contract_ref`, by the source that they belong to.
+    pub(crate) contract_refs: Vec<(String, Located<String>)>,
     /// `merge_strategy`; the target's goes where a file has none.
     pub(crate) merge_strategy: Option<MergeStrategy>,
 }
@@ -46,7 +48,7 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
     let mut read = PipelineFile::default();
     let Some(reader) = MapReader::open(findings, root, &PIPELINE) else { return read };
     read.table = reader.required_table("table_name");
-    let sources = source::read_sources(&reader, base_dir);
+    let sources = source::read_sources(&reader, base_dir, &mut read.contract_refs);
     let transformation = read_transformation(&reader, &sources);
     let table_type = read_table_type(&reader);
     check_placement(&reader, table_type);
@@ -74,9 +76,12 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
     declarations::check_inert(&reader, kind.as_ref());
     let tags = declarations::read_tags(&reader);
     let tests = quality::read_tests(&reader);
-    quality::check_pii(&reader);
+    let protected = pii::read(&reader);
+    if let Some(kind) = &kind {
+        pii::check_uses(&reader, &protected, kind);
+    }
+    let observability = observability::read(&reader);
     history::check_changes(&reader, kind.as_ref());
-    later::check(&reader);
     let (Some(table), Some(kind), false) = (&read.table, kind, findings.has_errors()) else { return read };
     let mut pipeline = Pipeline {
         config_path: findings.file().path().to_path_buf(),
@@ -96,6 +101,8 @@ pub(crate) fn read_pipeline(findings: &Findings<'_>, root: &Node, base_dir: &Pat
         column_descriptions,
         tests,
         tags,
+        pii: protected.into_iter().map(|(column, _)| column).collect(),
+        observability,
         notes: Vec::new(),
         fingerprint: 0,
     };

@@ -1,7 +1,7 @@
-//! `tests`, and `pii`, which is checked for form and refused until it acts.
+//! `tests`: what has to hold of the rows of a batch.
 
 use super::columns::required_column;
-use super::keys::{ACCEPTED_VALUES, COLUMN_TESTS, PII, PII_COLUMN, RELATIONSHIP_TEST, TEST};
+use super::keys::{ACCEPTED_VALUES, COLUMN_TESTS, RELATIONSHIP_TEST, TEST};
 use crate::findings::Findings;
 use crate::model::{ColumnTest, Severity, Test};
 use crate::reader::{MapReader, clip, scalar, scalar_text};
@@ -112,53 +112,4 @@ fn read_relationship(test: &MapReader<'_>) -> Option<Test> {
     let relationship = test.mapping("relationships", &RELATIONSHIP_TEST)?;
     let (to, field) = (relationship.required_table("to"), required_column(&relationship, "field"));
     Some(Test::Relationships { to: to?.value, field: field?.value })
-}
-
-/// Checks `pii`.
-pub(crate) fn check_pii(reader: &MapReader<'_>) {
-    let Some(pii) = reader.mapping("pii", &PII) else { return };
-    let columns = pii.mappings("columns", &PII_COLUMN);
-    for column in &columns {
-        check_pii_column(column);
-    }
-    if !columns.is_empty() {
-        reader.findings().not_yet(reader.key_span("pii"), "pii");
-    }
-}
-
-fn check_pii_column(column: &MapReader<'_>) {
-    required_column(column, "column");
-    let secret = column.text("secret_ref");
-    column.integer("reveal_prefix", 0);
-    if let Some(mask) = column.text("mask_char")
-        && mask.value.chars().count() != 1
-    {
-        column.findings().error(mask.span, "`mask_char` is one character");
-    }
-    // Unquoted, the strategy `null` is YAML's null.
-    let is_null_strategy =
-        column.raw("strategy").is_some_and(|node| node.is_null() && column.node("strategy").is_none());
-    let strategies = ["tokenize", "fast_hash", "hash", "mask", "null", "drop"].map(|word| (word, word));
-    let strategy = if is_null_strategy { None } else { column.choice("strategy", &strategies) };
-    let is_tokenize = strategy.as_ref().is_some_and(|strategy| strategy.value == "tokenize");
-    match (&secret, is_tokenize) {
-        (None, true) => column.missing("secret_ref"),
-        (Some(secret), false) => {
-            column.findings().error(secret.span, "`secret_ref` is for `strategy: tokenize`");
-        }
-        (Some(secret), true) if !is_environment_reference(&secret.value) => {
-            column.findings().error_with_help(
-                secret.span,
-                "`secret_ref` must be a reference, never the secret itself",
-                "write `env://NAME` for the environment variable that holds it",
-            );
-        }
-        _ => {}
-    }
-}
-
-/// `env://NAME`.
-pub(crate) fn is_environment_reference(text: &str) -> bool {
-    text.strip_prefix("env://")
-        .is_some_and(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
 }

@@ -5,14 +5,18 @@ use std::path::Path;
 
 use super::columns::plain;
 use super::keys::{SOURCE, STREAMING};
-use super::{contract, options};
+use super::{contract, duration, options};
 use crate::location::absolute_path_or_url;
 use crate::model::{CdcStrategy, FileFormat, Source, SourceLocation};
 use crate::name::{TableName, is_identifier};
 use crate::reader::{Located, MapReader, clip};
 
 /// Reads `sources`; those with errors are left out.
-pub(crate) fn read_sources(reader: &MapReader<'_>, base_dir: &Path) -> Vec<Source> {
+pub(crate) fn read_sources(
+    reader: &MapReader<'_>,
+    base_dir: &Path,
+    contract_refs: &mut Vec<(String, Located<String>)>,
+) -> Vec<Source> {
     reader.required("sources");
     let mut aliases: HashMap<String, String> = HashMap::new();
     let mut sources = Vec::new();
@@ -21,7 +25,8 @@ pub(crate) fn read_sources(reader: &MapReader<'_>, base_dir: &Path) -> Vec<Sourc
         reader.findings().error(reader.key_span("sources"), "`sources` needs one source at least");
     }
     for item in items {
-        let Some(source) = read_source(&item, base_dir) else { continue };
+        let Some((source, reference)) = read_source(&item, base_dir) else { continue };
+        contract_refs.extend(reference.map(|reference| (source.alias.clone(), reference)));
         if let Some(other) = aliases.insert(source.alias.to_lowercase(), source.name.clone()) {
             let span =
                 if item.node("alias").is_some() { item.key_span("alias") } else { item.key_span("name") };
@@ -42,7 +47,7 @@ enum Format {
     File(FileFormat),
 }
 
-fn read_source(source: &MapReader<'_>, base_dir: &Path) -> Option<Source> {
+fn read_source(source: &MapReader<'_>, base_dir: &Path) -> Option<(Source, Option<Located<String>>)> {
     let name = source.required_text("name");
     let formats = [
         ("delta", Format::Delta),
@@ -60,16 +65,18 @@ fn read_source(source: &MapReader<'_>, base_dir: &Path) -> Option<Source> {
     // Columns of the source, not of the table: any name will do.
     let primary_keys = source.names("primary_keys").map(|names| plain(names.value)).unwrap_or_default();
     let starting_version = read_starting_version(source, strategy);
-    check_streaming(source, strategy);
-    contract::check(source, &primary_keys, strategy);
-    Some(Source {
+    let streamed_from = read_streaming(source, strategy);
+    let contract::Promise { contract, reference } = contract::read(source, &primary_keys, strategy);
+    let source = Source {
         name: name?.value,
         alias: alias?,
         location: location?,
         strategy: strategy?,
         primary_keys,
-        starting_version,
-    })
+        starting_version: starting_version.or(streamed_from),
+        contract,
+    };
+    Some((source, reference))
 }
 
 fn read_alias(source: &MapReader<'_>, name: Option<&Located<String>>) -> Option<String> {
@@ -173,31 +180,49 @@ fn read_starting_version(source: &MapReader<'_>, strategy: Option<CdcStrategy>) 
     u64::try_from(version.value).ok()
 }
 
-fn check_streaming(source: &MapReader<'_>, strategy: Option<CdcStrategy>) {
-    let Some(streaming) = source.mapping("streaming", &STREAMING) else { return };
+/// Reads `streaming`, and returns the version that it starts at. A run reads what is there and ends, as the trigger
+/// `available_now` does.
+fn read_streaming(source: &MapReader<'_>, strategy: Option<CdcStrategy>) -> Option<u64> {
+    let streaming = source.mapping("streaming", &STREAMING)?;
     let findings = streaming.findings();
     let triggers = [("available_now", false), ("processing_time", true)];
-    let timed = streaming.choice("trigger", &triggers).is_some_and(|trigger| trigger.value);
-    let interval = streaming.text("trigger_interval");
-    if let Some(interval) = &interval {
-        contract::check_duration(findings, interval, "trigger_interval");
+    let trigger = streaming.choice("trigger", &triggers);
+    if let Some(interval) = streaming.text("trigger_interval") {
+        duration::read(findings, &interval, "trigger_interval");
     }
-    streaming.integer("starting_version", 0);
+    let version = streaming.integer("starting_version", 0);
     streaming.text("starting_timestamp");
-    if streaming.node("starting_version").is_some() && streaming.node("starting_timestamp").is_some() {
+    if version.is_some() && streaming.node("starting_timestamp").is_some() {
         let span = streaming.key_span("starting_timestamp");
         findings.error(span, "either `starting_version` or `starting_timestamp`, not both");
     }
-    streaming.flag("ignore_deletes");
-    streaming.flag("ignore_changes");
-    if let Some(enabled) = streaming.flag("enabled").filter(|flag| flag.value) {
-        if timed && interval.is_none() {
-            findings
-                .error(streaming.key_span("trigger"), "`trigger: processing_time` needs `trigger_interval`");
-        }
-        if strategy == Some(CdcStrategy::Full) {
-            findings.error(enabled.span, "`streaming` needs a feed: `cdc_strategy: cdf` or `append`");
-        }
-        findings.not_yet(enabled.span, "streaming");
+    let left_out = ["ignore_deletes", "ignore_changes"].map(|key| (key, streaming.flag(key)));
+    let enabled = streaming.flag("enabled").filter(|flag| flag.value)?;
+    if trigger.is_some_and(|trigger| trigger.value) {
+        findings.error_with_help(
+            streaming.key_span("trigger"),
+            "a run reads what is there and ends: `trigger: processing_time` is not supported",
+            "use `trigger: available_now`, and call `kimball run` as often as you like",
+        );
     }
+    if strategy == Some(CdcStrategy::Full) {
+        findings.error(enabled.span, "`streaming` needs a feed: `cdc_strategy: cdf` or `append`");
+    }
+    if streaming.node("starting_timestamp").is_some() {
+        findings.error_with_help(
+            streaming.key_span("starting_timestamp"),
+            "`starting_timestamp` is not supported",
+            "write `starting_version`; DESCRIBE HISTORY tells which version is of that time",
+        );
+    }
+    for (key, flag) in left_out {
+        if flag.is_some_and(|flag| flag.value) {
+            findings.error_with_help(
+                streaming.key_span(key),
+                format!("`{key}: true` would lose changes and is not supported"),
+                "remove it: deletes and changes are followed, or use `cdc_strategy: append`",
+            );
+        }
+    }
+    version.and_then(|version| u64::try_from(version.value).ok())
 }

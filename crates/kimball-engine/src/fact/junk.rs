@@ -4,7 +4,7 @@
 use arrow::datatypes::Schema;
 use datafusion::prelude::SessionContext;
 use kimball_config::{
-    Dimension, JunkDimension, KeyStrategy, MissingRows, NullPolicy, Pipeline, Scd, TableKind,
+    Dimension, JunkDimension, KeyStrategy, MissingRows, NullPolicy, Observability, Pipeline, Scd, TableKind,
 };
 use kimball_lake::{FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN};
 
@@ -90,6 +90,8 @@ impl Batch<'_> {
             column_descriptions: std::collections::BTreeMap::new(),
             tests: Vec::new(),
             tags: Vec::new(),
+            pii: Vec::new(),
+            observability: Observability::default(),
             ..self.pipeline.clone()
         }
     }

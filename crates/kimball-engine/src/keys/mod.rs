@@ -3,6 +3,7 @@
 mod durable;
 mod hash;
 mod json;
+mod protect;
 mod spark_text;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod tests;
 pub(crate) use durable::{durable_version_key, member_fingerprint, row_fingerprint, spark_text_function};
 pub(crate) use hash::{key_hash, row_hash, value_hash};
 pub(crate) use json::row_json;
+pub(crate) use protect::{Replacement, protect};
 pub(crate) use spark_text::spark_text;
 
 use crate::columns::{qualified, quoted};

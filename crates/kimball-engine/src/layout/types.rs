@@ -8,7 +8,7 @@ use arrow::datatypes::DataType::{
 const DIGITS: u8 = 38;
 
 /// Whether a column of type `stored` takes every value of type `staged` as it is.
-pub(super) fn stores(stored: &DataType, staged: &DataType) -> bool {
+pub(crate) fn stores(stored: &DataType, staged: &DataType) -> bool {
     if stored == staged {
         return true;
     }
@@ -49,7 +49,7 @@ pub(super) fn widened(stored: &DataType, staged: &DataType) -> Option<DataType> 
 
 /// Whether a column whose type was guessed from a file's text may be read as the type that the table has: one
 /// day's prices may all be whole, and an empty file has no types at all. A value that does not fit is an error.
-pub(super) fn takes_guessed(stored: &DataType, guessed: &DataType) -> bool {
+pub(crate) fn takes_guessed(stored: &DataType, guessed: &DataType) -> bool {
     match guessed {
         Utf8 => stored.is_numeric() || stored.is_temporal() || *stored == Boolean,
         Int64 => matches!(stored, Float64 | Decimal128(_, _) | Utf8),

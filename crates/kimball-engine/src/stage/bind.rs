@@ -6,9 +6,11 @@ use std::sync::{Arc, OnceLock};
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
+use kimball_config::PiiColumn;
 use kimball_lake::{CHANGE_TYPE, COMMIT_TIMESTAMP, COMMIT_VERSION, LakeError};
 
 use super::counted::Counted;
+use super::personal::protected;
 use super::sql::{Relation, Transformation};
 use super::{Numbering, Query, Spool, StageInput};
 use crate::EngineError;
@@ -20,6 +22,7 @@ use crate::source::{PinnedRows, PinnedSource, Reading};
 pub(super) struct Binder<'a> {
     runtime: &'a EngineRuntime,
     clock: chrono::DateTime<chrono::Utc>,
+    personal: &'a [PiiColumn],
     sources: &'a [PinnedSource],
     /// One for each source: its rows and columns.
     tables: Vec<Arc<dyn TableProvider>>,
@@ -61,6 +64,7 @@ impl<'a> Binder<'a> {
         Ok(Self {
             runtime: input.runtime,
             clock: input.clock,
+            personal: &input.pipeline.pii,
             sources: input.sources,
             tables,
             transformation,
@@ -69,7 +73,7 @@ impl<'a> Binder<'a> {
 
     /// The query over the tables that `session` holds.
     pub(super) async fn plan(&self, session: &SessionContext) -> Result<LogicalPlan, EngineError> {
-        self.transformation.plan(session).await
+        protected(self.transformation.plan(session).await?, self.personal)
     }
 
     /// The query over all sources, read uncounted.

@@ -11,6 +11,7 @@ mod deletes;
 mod follow;
 mod meeting;
 mod narrow;
+mod personal;
 mod row_plans;
 mod rowwise;
 mod shape;
@@ -151,6 +152,22 @@ pub(crate) async fn approach(input: &StageInput<'_>) -> Result<Approach, EngineE
 pub(crate) async fn layout(input: &StageInput<'_>) -> Result<Layout, EngineError> {
     let binder = Binder::new(input).await?;
     Layout::of(input.pipeline, binder.query().await?.schema(), input.existing)
+}
+
+/// Makes what a batch reads of a source a table of `session`: its columns, which are returned, [`OP`], [`VERSION`] and
+/// [`TIME`]. Of a feed the spool that holds its changes is returned, to be kept alive.
+///
+/// # Errors
+/// As for [`stage`].
+pub(crate) async fn register_read(
+    input: &StageInput<'_>,
+    session: &SessionContext,
+    source: &PinnedSource,
+    name: &str,
+) -> Result<(Vec<String>, Option<Spool>), EngineError> {
+    let binder = Binder::new(input).await?;
+    let feed = binder.bind_changes(session, source, name, &Arc::default()).await?;
+    Ok((binder.columns_of(source)?, feed))
 }
 
 /// Runs the query of a pipeline over what its sources have to say.

@@ -5,6 +5,7 @@ mod compute;
 mod facts;
 mod pins;
 mod properties;
+mod quality;
 mod settle;
 mod steps;
 mod upkeep;
@@ -18,13 +19,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use kimball_config::{Pipeline, TableName, Target};
 use kimball_control::{ControlStore, Leases, Owner, RepeatStore};
-use kimball_engine::{Batch, EngineRuntime, Refresh};
+use kimball_engine::{Batch, EngineRuntime, Findings, Refresh};
 use kimball_lake::{LakeTable, TableId, Warehouse};
 use kimball_retry::RetryBudget;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::timeout;
 
 use self::pins::Pins;
+use self::quality::QualityTables;
 use crate::cancel::CancelToken;
 use crate::error::PipelineError;
 use crate::outcome::{PipelineLoad, PipelinePreview, PreviewMode, SourceVersions};
@@ -49,6 +51,9 @@ pub(crate) struct RunContext {
     catalogue: Arc<BTreeMap<TableName, Pipeline>>,
     /// `etl_unresolved_dimension_keys`.
     unresolved: TableId,
+    /// What checks of data came to.
+    quality: QualityTables,
+    etl_schema: String,
     /// Held while members are inferred.
     inferring: Mutex<()>,
     /// Held while rows that wait are recorded.
@@ -114,6 +119,8 @@ impl RunContext {
             pins: Pins::new(warehouse.clone(), written),
             catalogue,
             unresolved: facts::unresolved_id(&target.etl_schema)?,
+            quality: QualityTables::default(),
+            etl_schema: target.etl_schema.clone(),
             inferring: Mutex::new(()),
             recording: Mutex::new(()),
             unsettled: OnceCell::new(),
@@ -129,6 +136,7 @@ impl RunContext {
     pub(crate) async fn close(self) {
         self.leases.close().await;
         self.repeats.close().await;
+        self.quality.close().await;
         self.control.close().await;
     }
 
@@ -143,7 +151,8 @@ impl RunContext {
             return Ok(preview);
         }
         let prepared = self.prepare(pipeline).await?;
-        let batch = self.batch(pipeline, &prepared, "");
+        let findings = Findings::default();
+        let batch = self.batch(pipeline, &prepared, "", &findings);
         let mode = if self.refresh != Refresh::Incremental && prepared.target.is_some() {
             PreviewMode::FullRefresh
         } else if self.is_up_to_date(pipeline, &prepared, &batch).await? {
@@ -192,15 +201,24 @@ impl RunContext {
         pipeline: &Pipeline,
         attempt: u32,
     ) -> Result<PipelineLoad, PipelineError> {
+        let findings = Findings::default();
         let nothing_new = async {
             let prepared = self.prepare(pipeline).await?;
-            let batch = self.batch(pipeline, &prepared, "");
+            let batch = self.batch(pipeline, &prepared, "", &findings);
             let is_done = self.is_up_to_date(pipeline, &prepared, &batch).await?
                 && !self.is_unsettled(pipeline).await?;
-            Ok::<_, PipelineError>(is_done.then(|| up_to_date(&prepared)))
+            if !is_done {
+                return Ok(None);
+            }
+            let fresh = self.uphold_freshness(&batch).await;
+            Ok::<_, PipelineError>(Some(fresh.map(|()| up_to_date(&prepared))))
         };
         match self.unless_cancelled(nothing_new).await? {
-            Some(done) => Ok(done),
+            Some(Ok(done)) => Ok(done),
+            Some(Err(stale)) => {
+                self.record_findings(pipeline, None, findings).await?;
+                Err(stale)
+            }
             None => self.load_under_lease(pipeline, attempt).await,
         }
     }
@@ -241,8 +259,15 @@ impl RunContext {
         Ok(Prepared { target, sources, dimensions, config_changed })
     }
 
-    fn batch<'a>(&'a self, pipeline: &'a Pipeline, prepared: &'a Prepared, batch_id: &'a str) -> Batch<'a> {
+    fn batch<'a>(
+        &'a self,
+        pipeline: &'a Pipeline,
+        prepared: &'a Prepared,
+        batch_id: &'a str,
+        findings: &'a Findings,
+    ) -> Batch<'a> {
         Batch {
+            findings,
             runtime: &self.runtime,
             clock: self.clock,
             batch_id,

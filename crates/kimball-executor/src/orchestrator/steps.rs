@@ -25,7 +25,7 @@ use std::time::Duration;
 use arrow::datatypes::Schema;
 use kimball_config::{Pipeline, TableKind};
 use kimball_control::{BatchEnd, BatchStart, Lease, LeaseAttempt, RunningBatch, SourceProgress, Transition};
-use kimball_engine::{Batch, ChangeSet, Refresh, StagedBatch};
+use kimball_engine::{Batch, ChangeSet, Findings, Refresh, StagedBatch};
 use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, Wear};
 use kimball_retry::{Classify, FaultKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -177,7 +177,8 @@ impl RunContext {
         let is_settled = self.settle_before(pipeline, turn).await?;
         let prepared = self.unless_cancelled(self.prepare(pipeline)).await?;
         let batch_id = clock::new_batch_id();
-        let batch = self.batch(pipeline, &prepared, &batch_id);
+        let findings = Findings::default();
+        let batch = self.batch(pipeline, &prepared, &batch_id, &findings);
         let is_unmarked = is_settled && self.has_open_keys(&batch).await?;
         if !is_unmarked && self.is_up_to_date(pipeline, &prepared, &batch).await? {
             return Ok(up_to_date(&prepared));
@@ -190,11 +191,19 @@ impl RunContext {
                 return Err(error);
             }
         };
-        match self.compute_and_commit(&batch, &prepared, epoch).await {
-            Ok(loaded) => {
+        let ended = async {
+            let upheld = self.uphold_contracts(&batch).await?;
+            let loaded = self.compute_and_commit(&batch, &prepared, epoch).await?;
+            Ok::<_, PipelineError>((loaded, upheld))
+        };
+        match ended.await {
+            Ok((loaded, upheld)) => {
                 let is_worn = loaded.is_worn;
                 let mut load = self.succeed(pipeline, &prepared, running, loaded).await?;
                 load.warnings.extend(self.keep_healthy(pipeline, is_worn, epoch).await);
+                load.warnings.extend(self.remember_newest_events(pipeline, &upheld).await?);
+                load.warnings.extend(self.record_findings(pipeline, Some(&batch_id), findings).await?);
+                load.warnings.extend(upheld.warnings);
                 Ok(load)
             }
             Err(error) if error.is_unverified() => {
@@ -207,6 +216,7 @@ impl RunContext {
                     self.take_back(pipeline).await;
                 }
                 self.fail(pipeline, running, &error, attempt).await;
+                self.record_findings(pipeline, Some(&batch_id), findings).await?;
                 Err(error)
             }
         }
