@@ -32,7 +32,23 @@ pub enum Verb {
     /// Check all files and show all problems; touches no table
     Validate(Configs),
     /// Show the waves and what each pipeline would do; writes nothing
-    Plan(Configs),
+    Plan {
+        /// What is planned
+        #[command(flatten)]
+        configs: Configs,
+        /// Instead, show what has changed since `kimball compile` wrote this file; exit code 3 when it breaks something
+        #[arg(long, value_name = "MANIFEST")]
+        against: Option<PathBuf>,
+    },
+    /// Write down the project as it stands, for `plan --against`; touches no table
+    Compile {
+        /// What is written down
+        #[command(flatten)]
+        configs: Configs,
+        /// Where; `-` is the standard output [default: target/manifest.json]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Run the pipelines
     Run {
         /// What to run
@@ -279,7 +295,7 @@ pub enum Busy {
 impl CommandLine {
     /// Why these arguments do not fit together although each is right by itself.
     pub fn contradiction(&self) -> Option<String> {
-        let is_plan = matches!(self.verb, Verb::Plan(_) | Verb::Run { dry_run: true, .. });
+        let is_plan = matches!(self.verb, Verb::Plan { against: None, .. } | Verb::Run { dry_run: true, .. });
         let is_question = matches!(self.verb, Verb::Sql(_) | Verb::Shell);
         let name = match self.options.format {
             Format::Mermaid if !is_plan => "mermaid",

@@ -2,6 +2,7 @@
 
 mod args;
 mod bundle;
+mod compile;
 mod exit;
 mod failure;
 #[cfg(test)]
@@ -68,7 +69,11 @@ fn perform(line: &CommandLine) -> Result<Exit, Failure> {
     let options = &line.options;
     match &line.verb {
         Verb::Validate(configs) => validate::validate(configs, options),
-        Verb::Plan(configs) | Verb::Run { configs, dry_run: true } => plan_text::plan(configs, options),
+        Verb::Plan { configs, against: Some(manifest) } => compile::against(configs, manifest, options),
+        Verb::Plan { configs, against: None } | Verb::Run { configs, dry_run: true } => {
+            plan_text::plan(configs, options)
+        }
+        Verb::Compile { configs, output } => compile::compile(configs, output.as_deref(), options),
         Verb::Run { configs, dry_run: false } => run::run(configs, options, &arguments()),
         Verb::Retry => retry::retry(options),
         Verb::Status(asked) => status::status(asked, options),

@@ -17,6 +17,16 @@ use crate::sql;
 /// relative, so that a project may move. Left out: file name, notes, descriptions, `depends_on`, `schema_evolution`,
 /// layout of the SQL, tests, tags, measures, degenerate dimensions, names of milestones.
 pub(crate) fn fingerprint(pipeline: &Pipeline, base_dir: &Path) -> u64 {
+    canonical(pipeline, base_dir).finish()
+}
+
+/// What goes into the [fingerprint](Pipeline::fingerprint) of a pipeline, by name: what could change its rows. Paths below
+/// `base_dir` are relative to it.
+pub fn meaning(pipeline: &Pipeline, base_dir: &Path) -> BTreeMap<String, String> {
+    canonical(pipeline, base_dir).aspects
+}
+
+fn canonical(pipeline: &Pipeline, base_dir: &Path) -> Canonical {
     let mut canonical = Canonical::new();
     canonical.field("table", &address(&pipeline.table));
     match &pipeline.kind {
@@ -44,10 +54,12 @@ pub(crate) fn fingerprint(pipeline: &Pipeline, base_dir: &Path) -> u64 {
         }
     }
     for personal in &pipeline.pii {
+        canonical.enter(&format!("pii {}", personal.column));
         canonical.field("pii", &personal.column);
         add_protection(&mut canonical, &personal.protection);
+        canonical.enter("");
     }
-    canonical.finish()
+    canonical
 }
 
 /// The value of a secret is no part of it.
@@ -165,6 +177,7 @@ fn add_fact(canonical: &mut Canonical, fact: &Fact) {
 }
 
 fn add_foreign_key(canonical: &mut Canonical, key: &ForeignKey) {
+    canonical.enter(&format!("foreign key {}", key.column));
     canonical.field("foreign key", &key.column);
     canonical.optional("references", key.references.as_ref().map(address).as_deref());
     canonical.optional("dimension_key", key.dimension_key.as_deref());
@@ -178,6 +191,7 @@ fn add_foreign_key(canonical: &mut Canonical, key: &ForeignKey) {
     if key.restate_on_late_dimension {
         canonical.flag("restate_on_late_dimension", true);
     }
+    canonical.enter("");
 }
 
 fn add_lookup(canonical: &mut Canonical, lookup: &Lookup) {
@@ -207,6 +221,7 @@ fn add_lookup(canonical: &mut Canonical, lookup: &Lookup) {
 }
 
 fn add_source(canonical: &mut Canonical, source: &Source, base_dir: &Path) {
+    canonical.enter(&format!("source {}", source.alias));
     canonical.field("source", &source.name);
     canonical.field("alias", &source.alias);
     let relative = |path: &str| {
@@ -241,6 +256,7 @@ fn add_source(canonical: &mut Canonical, source: &Source, base_dir: &Path) {
     canonical.list("primary_keys", &source.primary_keys);
     canonical
         .optional("starting_version", source.starting_version.map(|version| version.to_string()).as_deref());
+    canonical.enter("");
 }
 
 /// Where a table lies; its catalog says nothing about that.
@@ -248,22 +264,46 @@ fn address(table: &TableName) -> String {
     format!("{}.{}", table.schema(), table.table())
 }
 
-/// A byte string that two different pipelines cannot share: every part stands behind its length.
-struct Canonical(Sha256);
+/// A byte string that two different pipelines cannot share: every part stands behind its length. What goes in is kept by
+/// name as well, so that people can be told what differs.
+struct Canonical {
+    digest: Sha256,
+    /// What the next names belong to: a source, a foreign key.
+    scope: String,
+    aspects: BTreeMap<String, String>,
+}
 
 impl Canonical {
     fn new() -> Self {
-        Self(Sha256::new())
+        Self { digest: Sha256::new(), scope: String::new(), aspects: BTreeMap::new() }
+    }
+
+    /// Names from here on are those of a part, which has no influence on the bytes.
+    fn enter(&mut self, scope: &str) {
+        self.scope = if scope.is_empty() { String::new() } else { format!("{scope}: ") };
+    }
+
+    fn note(&mut self, name: &str, value: &str) {
+        let known = self.aspects.entry(format!("{}{name}", self.scope)).or_default();
+        if !known.is_empty() {
+            known.push_str(", ");
+        }
+        known.push_str(value);
     }
 
     fn part(&mut self, text: &str) {
-        self.0.update((text.len() as u64).to_be_bytes());
-        self.0.update(text.as_bytes());
+        self.digest.update((text.len() as u64).to_be_bytes());
+        self.digest.update(text.as_bytes());
+    }
+
+    fn bytes(&mut self, name: &str, value: &str) {
+        self.part(name);
+        self.part(value);
     }
 
     fn field(&mut self, name: &str, value: &str) {
-        self.part(name);
-        self.part(value);
+        self.bytes(name, value);
+        self.note(name, value);
     }
 
     fn flag(&mut self, name: &str, value: bool) {
@@ -277,17 +317,21 @@ impl Canonical {
     }
 
     fn list(&mut self, name: &str, values: &[String]) {
-        self.field(name, &values.len().to_string());
+        self.bytes(name, &values.len().to_string());
         values.iter().for_each(|value| self.part(value));
+        self.note(name, &values.join(", "));
     }
 
     fn pairs(&mut self, name: &str, values: &BTreeMap<String, String>) {
-        self.field(name, &values.len().to_string());
-        values.iter().for_each(|(key, value)| self.field(key, value));
+        self.bytes(name, &values.len().to_string());
+        for (key, value) in values {
+            self.bytes(key, value);
+            self.note(name, &format!("{key}: {value}"));
+        }
     }
 
     fn finish(self) -> u64 {
-        let digest = self.0.finalize();
+        let digest = self.digest.finalize();
         let high = digest.iter().take(8).fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
         high >> 1
     }

@@ -27,6 +27,7 @@ mod targets;
 mod template;
 mod yaml;
 
+pub use fingerprint::meaning;
 pub use load::{LoadOutcome, LoadRequest, load_project, load_target};
 pub use model::*;
 pub use name::{InvalidTableName, TableName, is_identifier};

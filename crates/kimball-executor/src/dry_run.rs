@@ -12,6 +12,7 @@ use crate::error::{PipelineError, missing};
 use crate::orchestrator::RunContext;
 use crate::outcome::{PipelinePreview, SourceVersions};
 use crate::settings::Settings;
+use crate::summary::thousands;
 use crate::text::{Banner, Heading, counted};
 use crate::upstream;
 
@@ -138,6 +139,15 @@ fn write_preview(preview: &PipelinePreview, f: &mut fmt::Formatter<'_>) -> fmt::
     writeln!(f, "    {}: {}", preview.mode, preview.query)?;
     for source in &preview.sources {
         writeln!(f, "    reads {}", Reads(source))?;
+    }
+    if let Some(rows) = preview.expected_rows.filter(|rows| *rows > 0) {
+        writeln!(f, "    expects about {} rows", thousands(rows))?;
+    }
+    if !preview.added_columns.is_empty() {
+        writeln!(f, "    adds {}", preview.added_columns.join(", "))?;
+    }
+    if let Some(closes) = &preview.closes {
+        writeln!(f, "    {closes}")?;
     }
     for note in &preview.notes {
         writeln!(f, "    note: {}", indented(note))?;

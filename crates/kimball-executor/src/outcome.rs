@@ -58,6 +58,12 @@ pub struct PipelinePreview {
     pub query: String,
     /// The versions it would read, a source each, in config order.
     pub sources: Vec<SourceVersions>,
+    /// About how many rows it would read, by the statistics of its sources; `None` where they do not tell.
+    pub expected_rows: Option<u64>,
+    /// Columns that the table would get, each with its type.
+    pub added_columns: Vec<String>,
+    /// What becomes of rows that the sources no longer hold, in words, where something does.
+    pub closes: Option<String>,
     /// What else the user should know.
     pub notes: Vec<String>,
 }

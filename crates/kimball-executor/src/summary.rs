@@ -279,7 +279,7 @@ impl fmt::Display for ExecutionSummary {
 }
 
 /// A count with a comma between each three digits.
-fn thousands(count: u64) -> String {
+pub(crate) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

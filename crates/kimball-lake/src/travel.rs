@@ -1,9 +1,11 @@
 //! Tables as they were: at a time, and commit by commit; and which tables there are.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use datafusion::object_store::{ListResult, ObjectStore};
 use deltalake::Path;
-use deltalake::kernel::CommitInfo;
+use deltalake::kernel::{Action, CommitInfo, DeletionVectorDescriptor, LogicalFileView};
 use futures::TryStreamExt;
 
 use crate::{LakeError, LakeTable, TableId, Warehouse};
@@ -109,6 +111,35 @@ impl LakeTable {
         Ok(DateTime::from_timestamp_millis(self.time_of(version, &actions)))
     }
 
+    /// Rows of the pinned version, as its files count them; `None` where one does not.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the log cannot be read.
+    pub async fn counted_rows(&self) -> Result<Option<u64>, LakeError> {
+        let files = self.inner.get_active_add_actions_by_predicate(None);
+        let count = |sum: Option<i64>, file: LogicalFileView| async move {
+            let rows = file.num_records().and_then(|rows| i64::try_from(rows).ok());
+            let gone = file.deletion_vector_descriptor().map_or(0, |vector| vector.cardinality);
+            Ok(sum.zip(rows).map(|(sum, rows)| sum + rows - gone))
+        };
+        let rows = files.try_fold(Some(0), count).await.map_err(LakeError::delta(&self.name))?;
+        Ok(rows.and_then(|rows| u64::try_from(rows).ok()))
+    }
+
+    /// About how many rows the commits from version `from` on up to the pinned one added, replaced or took out; `None`
+    /// where the log does not tell.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the log cannot be read.
+    pub async fn counted_changes(&self, from: i64) -> Result<Option<u64>, LakeError> {
+        let mut sum = 0;
+        for version in from..=self.version() {
+            let Some(changed) = changes_of(&self.actions_of(version).await?) else { return Ok(None) };
+            sum += changed;
+        }
+        Ok(u64::try_from(sum).ok())
+    }
+
     /// The commits that the log still holds, newest first.
     ///
     /// # Errors
@@ -128,4 +159,31 @@ impl LakeTable {
         };
         Ok((0..).zip(commits).map(record).collect())
     }
+}
+
+/// Rows that one commit added or took out, by the statistics of its files; `None` where they do not tell.
+fn changes_of(actions: &[Action]) -> Option<i64> {
+    let gone = |vector: &Option<DeletionVectorDescriptor>| vector.as_ref().map_or(0, |it| it.cardinality);
+    let removed: BTreeMap<&str, i64> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Remove(file) => Some((file.path.as_str(), gone(&file.deletion_vector))),
+            _ => None,
+        })
+        .collect();
+    let mut sum = 0;
+    for action in actions {
+        match action {
+            // What was written anew beside it is not told apart from what changed.
+            Action::Cdc(_) => return None,
+            Action::Add(file) if file.data_change => {
+                sum += match removed.get(file.path.as_str()) {
+                    Some(before) => (gone(&file.deletion_vector) - before).abs(),
+                    None => file.get_stats().ok()??.num_records - gone(&file.deletion_vector),
+                };
+            }
+            _ => {}
+        }
+    }
+    Some(sum)
 }

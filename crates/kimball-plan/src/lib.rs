@@ -10,15 +10,19 @@
 //! The plan of a set of pipelines does not depend on the order in which they are given. Nothing here does I/O:
 //! whether a table exists that no pipeline writes is for the caller to find out (see [`Plan::external`]).
 
+mod diff;
 #[cfg(test)]
 mod fixture;
 mod graph;
 mod label;
+mod manifest;
 mod picture;
 mod plan;
 mod problem;
 mod reason;
 
+pub use diff::{AspectChange, ChangeKind, PipelineChange, PlanChanges};
+pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPipeline};
 pub use plan::{Plan, PlannedPipeline, Wave};
 pub use problem::{PlanProblem, PlanWarning};
 pub use reason::{Dependency, ExternalTable, Place, Reason};

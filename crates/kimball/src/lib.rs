@@ -111,7 +111,8 @@ pub use kimball_executor::{
     counted, tables_being_loaded, tables_being_loaded_async,
 };
 pub use kimball_plan::{
-    Dependency, ExternalTable, Place, Plan, PlanProblem, PlanWarning, PlannedPipeline, Reason, Wave,
+    AspectChange, ChangeKind, Dependency, ExternalTable, MANIFEST_VERSION, Manifest, ManifestPipeline,
+    PipelineChange, Place, Plan, PlanChanges, PlanProblem, PlanWarning, PlannedPipeline, Reason, Wave,
 };
 pub use kimball_retry::{Action, Classify, FaultKind, Jitter, RetryPolicy};
 pub use kimball_sql::{

@@ -14,7 +14,16 @@ fn versions(name: &str, alias: &str, from: Option<i64>, to: Option<i64>) -> Sour
 }
 
 fn preview(mode: PreviewMode, query: &str, sources: Vec<SourceVersions>) -> Foresight {
-    Foresight::Preview(PipelinePreview { mode, query: query.to_owned(), sources, notes: Vec::new() })
+    let is_first = mode == PreviewMode::FirstLoad;
+    Foresight::Preview(PipelinePreview {
+        mode,
+        query: query.to_owned(),
+        sources,
+        expected_rows: is_first.then_some(1_250_000),
+        added_columns: if is_first { Vec::new() } else { vec!["channel string".to_owned()] },
+        closes: is_first.then(|| "rows that are gone would be closed".to_owned()),
+        notes: Vec::new(),
+    })
 }
 
 fn dry_run() -> DryRun {
@@ -69,6 +78,8 @@ Wave: Dimensions (2 pipelines)
     wave 1: needs no other pipeline
     first load: row-wise over one feed
     reads silver.customers as c, whole, at version 12
+    expects about 1,250,000 rows
+    rows that are gone would be closed
   gold.dim_date (configs/dim_date.yml)
     wave 1: needs no other pipeline
     cannot be foreseen: MissingTableError: silver.dates does not exist
@@ -83,6 +94,7 @@ Wave: Facts (1 pipelines)
     reads silver.orders, after version 3 up to 9
     reads silver.lines, nothing new since version 4
     reads silver.prices, which does not exist yet
+    adds channel string
 
 3 pipelines in 2 waves; nothing was run."
     );

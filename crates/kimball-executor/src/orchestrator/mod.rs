@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kimball_config::{Pipeline, TableName, Target};
+use kimball_config::{DeleteStrategy, Pipeline, TableName, Target};
 use kimball_control::{ControlStore, Leases, Owner, RepeatStore};
 use kimball_engine::{Batch, EngineRuntime, Findings, Refresh};
 use kimball_lake::{LakeTable, TableId, Warehouse};
@@ -165,10 +165,15 @@ impl RunContext {
             PreviewMode::Incremental
         };
         let approach = batch.approach(prepared.target.as_ref()).await?;
+        let foreseen = batch.foresee(prepared.target.as_ref()).await?;
+        let is_idle = mode == PreviewMode::UpToDate;
         Ok(PipelinePreview {
             mode,
             query: approach.to_string(),
             sources: versions(&prepared.sources),
+            expected_rows: if is_idle { Some(0) } else { foreseen.expected_rows },
+            added_columns: foreseen.added_columns,
+            closes: if is_idle || mode == PreviewMode::FirstLoad { None } else { closes(pipeline) },
             notes: Vec::new(),
         })
     }
@@ -191,6 +196,9 @@ impl RunContext {
             mode: PreviewMode::FirstLoad,
             query: format!("after {}, which this run makes", awaited.join(", ")),
             sources: Vec::new(),
+            expected_rows: None,
+            added_columns: Vec::new(),
+            closes: None,
             notes: Vec::new(),
         }))
     }
@@ -304,6 +312,27 @@ impl RunContext {
 
 fn up_to_date(prepared: &Prepared) -> PipelineLoad {
     PipelineLoad { up_to_date: true, sources: versions(&prepared.sources), ..PipelineLoad::default() }
+}
+
+/// What a load does to rows that a snapshot no longer holds (semantics 4.8), in words.
+fn closes(pipeline: &Pipeline) -> Option<String> {
+    if !pipeline.is_snapshot() {
+        return None;
+    }
+    if !pipeline.missing.close {
+        return Some("rows that the sources no longer hold stay as they are (on_missing: ignore)".to_owned());
+    }
+    let what = match (pipeline.is_history(), pipeline.delete_strategy) {
+        (true, _) => "closed",
+        (false, DeleteStrategy::Soft) => "marked as deleted",
+        (false, DeleteStrategy::Hard) => "deleted",
+    };
+    let limit = match pipeline.missing.max_close_ratio {
+        Some(ratio) => format!(", at most {:.0} % of them", ratio * 100.0),
+        None if pipeline.missing.allow_full_close => String::new(),
+        None => ", but not all of them".to_owned(),
+    };
+    Some(format!("rows that the sources no longer hold would be {what}{limit}"))
 }
 
 /// The versions a batch covers.
