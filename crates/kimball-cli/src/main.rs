@@ -12,6 +12,7 @@ mod init;
 mod interrupt;
 mod json_line;
 mod last_run;
+mod live;
 mod logging;
 mod manual;
 mod moment;

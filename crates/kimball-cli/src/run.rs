@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::last_run::RunCall;
+use crate::live::{self, Live};
 use crate::output::Output;
 use crate::run_json::{self, RESULTS_FILE};
 use crate::run_text::{Detail, text_of};
@@ -24,6 +25,7 @@ struct Front {
     /// How the run was called, kept as soon as it has an identity.
     arguments: Vec<String>,
     last: Option<Event>,
+    live: Option<Live>,
 }
 
 impl Front {
@@ -33,7 +35,7 @@ impl Front {
                 Ok(line) => self.output.line(line),
                 Err(error) => stderr::warning(format_args!("an event cannot be written: {error}")),
             },
-            _ => self.output.write(text_of(event, self.detail)),
+            _ => self.show_text(event),
         }
         match event.kind {
             EventKind::RunStarted { .. } => {
@@ -51,12 +53,34 @@ impl Front {
     }
 }
 
+impl Front {
+    fn show_text(&mut self, event: &Event) {
+        let text = text_of(event, self.detail);
+        let Some(live) = &mut self.live else { return self.output.write(text) };
+        let ended = match &event.kind {
+            EventKind::PipelineCompleted(result)
+            | EventKind::PipelineFailed(result)
+            | EventKind::PipelineSkipped(result) => Some(result.table_name.to_string()),
+            EventKind::RunFinished(_) => {
+                live.stop();
+                None
+            }
+            _ => None,
+        };
+        if let Some(table) = ended {
+            live.ended(&table);
+        }
+        let output = &mut self.output;
+        live.above(|| output.write(text));
+    }
+}
+
 /// Runs the pipelines; the exit says what became of them. `arguments` are what `retry` repeats.
 pub fn run(configs: &Configs, options: &Options, arguments: &[String]) -> Result<Exit, Failure> {
     let detail = if options.quiet { Detail::Quiet } else { Detail::Full };
     let output = Output::new(io::stdout());
     let arguments = arguments.to_vec();
-    let front = Front { output, format: options.format, detail, arguments, last: None };
+    let front = Front { output, format: options.format, detail, arguments, last: None, live: None };
     let front = Arc::new(Mutex::new(front));
     let shown = Arc::clone(&front);
     let cancel = CancelToken::new();
@@ -71,7 +95,14 @@ pub fn run(configs: &Configs, options: &Options, arguments: &[String]) -> Result
         stderr::note(format_args!("the configuration has {warnings}; `kimball validate` shows them"));
     }
     interrupt::cancel_on_signals(cancel);
+    if options.format != Format::Json && !options.quiet && options.verbose == 0 && live::is_wanted() {
+        match Live::start(&executor) {
+            Ok(live) => locked(&front).live = Some(live),
+            Err(error) => stderr::warning(format_args!("the running pipelines are not shown: {error}")),
+        }
+    }
     let summary = executor.run();
+    locked(&front).live = None;
 
     let mut front = locked(&front);
     if let Some(last) = &front.last

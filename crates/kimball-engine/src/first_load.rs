@@ -108,7 +108,7 @@ impl Batch<'_> {
             findings: self.findings,
         };
         let open = || {
-            let mut collector = collector_of(staged, &target)?;
+            let mut collector = collector_of(staged, &target)?.counted_by(self.progress.written());
             gates.watch(&mut collector)?;
             Ok(collector)
         };

@@ -16,6 +16,7 @@ use crate::finding::Findings;
 use crate::gates::{Gates, Keys};
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector};
+use crate::progress::{Phase, Progress};
 use crate::session::EngineRuntime;
 use crate::source::{PinnedRows, PinnedSource};
 use crate::stage::{self, Approach, Images, Looks, Refresh, Spool, StageInput, Staged};
@@ -47,6 +48,8 @@ pub struct Batch<'a> {
     pub refresh: Refresh,
     /// Where checks of data leave what they came to.
     pub findings: &'a Findings,
+    /// Where whoever watches sees how far it is.
+    pub progress: &'a Progress,
 }
 
 /// Rows that are ready to be merged into a table of a known shape.
@@ -256,7 +259,8 @@ impl Batch<'_> {
             None => staged.rows.register(&session, "staged").await?,
         }
         let layout = &staged.layout;
-        let mut collector = collector_of(staged, &target)?;
+        self.progress.enter(Phase::Merging);
+        let mut collector = collector_of(staged, &target)?.counted_by(self.progress.written());
         let is_rebuilt = self.refresh == Refresh::Rebuild;
         let has_rows = !is_rebuilt && self.has_rows(Some(target.table)).await?;
         let none = target.live.none();
@@ -427,6 +431,7 @@ impl Batch<'_> {
             refresh: self.refresh,
             images: Images::Each,
             looks: Looks::Many,
+            progress: self.progress,
         }
     }
 }

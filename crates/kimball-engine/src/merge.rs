@@ -1,6 +1,7 @@
 //! From action rows to a change set: new rows go to data files, replaced rows are noted by their address.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -63,6 +64,8 @@ pub(crate) struct Collector {
     change: ChangeSet,
     /// Columns of rows that hold something new, to be tested before the commit.
     watched: Option<(Vec<usize>, SpoolWriter)>,
+    /// What written rows are added to, for whoever watches.
+    written: Arc<AtomicU64>,
 }
 
 impl Collector {
@@ -84,7 +87,13 @@ impl Collector {
             false => (DataFileWriter::with_columns(table, schema)?, SchemaRef::clone(schema)),
         };
         let foreign = foreign.to_vec();
-        Ok(Self { writer, schema, foreign, change: ChangeSet::default(), watched: None })
+        let (change, written) = (ChangeSet::default(), Arc::default());
+        Ok(Self { writer, schema, foreign, change, watched: None, written })
+    }
+
+    /// The same, adding written rows to `written` as they come.
+    pub(crate) fn counted_by(self, written: Arc<AtomicU64>) -> Self {
+        Self { written, ..self }
     }
 
     /// Writes rows as they are, without counting them.
@@ -121,6 +130,7 @@ impl Collector {
             .collect::<Result<Vec<_>, EngineError>>()?;
         let rows = RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)?;
         self.watch(batch, &rows)?;
+        self.written.fetch_add(written.true_count() as u64, Ordering::Relaxed);
         Ok(self.writer.write(filter_record_batch(&rows, &written)?).await?)
     }
 

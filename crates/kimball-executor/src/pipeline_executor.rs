@@ -20,6 +20,7 @@ use crate::events::{Emitter, Event, EventKind, EventReceiver, Observer};
 use crate::optimize::OptimizeSummary;
 use crate::orchestrator::{RunContext, Stops};
 use crate::outcome::PipelineLoad;
+use crate::progress::RunProgress;
 use crate::runtime::{with_callers_runtime, with_own_runtime};
 use crate::settings::Settings;
 use crate::summary::{Ending, ExecutionSummary, PipelineResult, RunId};
@@ -53,6 +54,7 @@ struct Inner {
     observers: Vec<Observer>,
     subscribers: Mutex<Vec<Sender<Event>>>,
     cancel: CancelToken,
+    progress: RunProgress,
 }
 
 impl PipelineExecutor {
@@ -72,7 +74,9 @@ impl PipelineExecutor {
     ) -> Self {
         let subscribers = Mutex::new(Vec::new());
         let catalogue = Arc::new(catalogue);
-        let inner = Inner { project, catalogue, plan, settings, warnings, observers, subscribers, cancel };
+        let progress = RunProgress::default();
+        let inner =
+            Inner { project, catalogue, plan, settings, warnings, observers, subscribers, cancel, progress };
         Self { inner: Arc::new(inner) }
     }
 
@@ -100,6 +104,11 @@ impl PipelineExecutor {
     /// starts.
     pub fn cancel_token(&self) -> CancelToken {
         self.inner.cancel.clone()
+    }
+
+    /// How far the pipelines are that are loading now, to be looked at from another thread while a run goes on.
+    pub fn progress(&self) -> RunProgress {
+        self.inner.progress.clone()
     }
 
     /// The events of the next run, in order. The channel holds any number of them, and closes when that run
@@ -257,15 +266,15 @@ impl Inner {
             pipelines.flat_map(|pipeline| [&pipeline.table].into_iter().chain(pipeline.companions()));
         let written = written.cloned().collect();
         let stops = Stops { cancel: self.cancel.clone(), budget };
-        RunContext::open(
+        let context = RunContext::open(
             &self.project.target,
             settings,
             stops,
             run_time,
             written,
             Arc::clone(&self.catalogue),
-        )
-        .map_err(ExecutorError::Warehouse)
+        );
+        Ok(context.map_err(ExecutorError::Warehouse)?.watched_by(self.progress.clone()))
     }
 
     async fn check_upstreams(&self, context: &RunContext) -> Result<(), ExecutorError> {

@@ -106,7 +106,7 @@ pub use kimball_executor::{
     Banner, CancelToken, DryRun, EVENT_SCHEMA, Event, EventKind, EventReceiver, ExecutionSummary,
     ExecutorError, FailurePolicy, Foresight, Heading, OnBusy, OptimizeSummary, OptimizedTable, Orchestrator,
     PipelineError, PipelineExecutor, PipelineExecutorBuilder, PipelinePreview, PipelineResult,
-    PipelineStatus, PreviewMode, ProjectWarning, Refresh, RunId, Schedule, SelectionError, Selector,
+    Phase, PipelineStatus, PreviewMode, ProjectWarning, Refresh, RunId, RunProgress, RunningPipeline, Schedule, SelectionError, Selector,
     Settings, SettingsBuilder, SettingsError, SourceVersions, Upkeep, control_rows, control_rows_async,
     counted, tables_being_loaded, tables_being_loaded_async,
 };

@@ -40,6 +40,7 @@ pub(crate) use self::unread::{Spread, Unread};
 use crate::EngineError;
 use crate::columns::{OP, TIME, VERSION};
 use crate::layout::Layout;
+use crate::progress::Progress;
 use crate::session::EngineRuntime;
 use crate::source::PinnedSource;
 use approach::{decide, keeps_earlier_periods};
@@ -108,6 +109,8 @@ pub(crate) struct StageInput<'a> {
     pub(crate) images: Images,
     /// How often the rows of a snapshot or a first load are looked at.
     pub(crate) looks: Looks,
+    /// Where whoever watches sees how far the batch is.
+    pub(crate) progress: &'a Progress,
 }
 
 /// How often a batch looks at rows that it reads whole.
@@ -181,6 +184,7 @@ pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> 
     let layout = Layout::of(input.pipeline, query.schema(), input.existing)?;
     tracing::debug!(table = %input.pipeline.table, %approach, "staging");
     let counts: Vec<Arc<AtomicU64>> = input.sources.iter().map(|_| Arc::default()).collect();
+    input.progress.read_by(&counts);
     let keys = followed_keys(input.pipeline);
     let step = Step { input, binder: &binder, layout: &layout, keys, query: &query, counts: &counts };
     let mut unread = None;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use kimball_config::{DeleteStrategy, Pipeline, TableName, Target};
 use kimball_control::{ControlStore, Leases, Owner, RepeatStore};
-use kimball_engine::{Batch, EngineRuntime, Findings, Refresh};
+use kimball_engine::{Batch, EngineRuntime, Findings, Progress, Refresh};
 use kimball_lake::{LakeTable, TableId, Warehouse};
 use kimball_retry::RetryBudget;
 use tokio::sync::{Mutex, OnceCell};
@@ -30,6 +30,7 @@ use self::quality::QualityTables;
 use crate::cancel::CancelToken;
 use crate::error::PipelineError;
 use crate::outcome::{PipelineLoad, PipelinePreview, PreviewMode, SourceVersions};
+use crate::progress::RunProgress;
 use crate::settings::{OnBusy, Settings};
 
 /// What all pipelines of one run share: the warehouse, the control tables, one DataFusion runtime with one
@@ -65,6 +66,7 @@ pub(crate) struct RunContext {
     /// Tables that this run made.
     made: std::sync::Mutex<BTreeSet<String>>,
     cancel: CancelToken,
+    progress: RunProgress,
 }
 
 /// What ends a run before its time.
@@ -127,8 +129,14 @@ impl RunContext {
             left_open: std::sync::Mutex::default(),
             made: std::sync::Mutex::default(),
             cancel: stops.cancel,
+            progress: RunProgress::default(),
             warehouse,
         })
+    }
+
+    /// The same run, whose pipelines are watched there.
+    pub(crate) fn watched_by(self, progress: RunProgress) -> Self {
+        Self { progress, ..self }
     }
 
     /// Must be called at the end. Every control row has been answered for by the load that wrote it; what is waited
@@ -152,7 +160,8 @@ impl RunContext {
         }
         let prepared = self.prepare(pipeline).await?;
         let findings = Findings::default();
-        let batch = self.batch(pipeline, &prepared, "", &findings);
+        let progress = Progress::default();
+        let batch = self.batch(pipeline, &prepared, "", &findings, &progress);
         let mode = if self.refresh != Refresh::Incremental && prepared.target.is_some() {
             PreviewMode::FullRefresh
         } else if self.is_up_to_date(pipeline, &prepared, &batch).await? {
@@ -209,10 +218,12 @@ impl RunContext {
         pipeline: &Pipeline,
         attempt: u32,
     ) -> Result<PipelineLoad, PipelineError> {
+        let watch = self.progress.watch(&pipeline.table);
+        let progress = watch.progress.as_ref();
         let findings = Findings::default();
         let nothing_new = async {
             let prepared = self.prepare(pipeline).await?;
-            let batch = self.batch(pipeline, &prepared, "", &findings);
+            let batch = self.batch(pipeline, &prepared, "", &findings, progress);
             let is_done = self.is_up_to_date(pipeline, &prepared, &batch).await?
                 && !self.is_unsettled(pipeline).await?;
             if !is_done {
@@ -227,7 +238,7 @@ impl RunContext {
                 self.record_findings(pipeline, None, findings).await?;
                 Err(stale)
             }
-            None => self.load_under_lease(pipeline, attempt).await,
+            None => self.load_under_lease(pipeline, attempt, progress).await,
         }
     }
 
@@ -273,9 +284,11 @@ impl RunContext {
         prepared: &'a Prepared,
         batch_id: &'a str,
         findings: &'a Findings,
+        progress: &'a Progress,
     ) -> Batch<'a> {
         Batch {
             findings,
+            progress,
             runtime: &self.runtime,
             clock: self.clock,
             batch_id,

@@ -25,7 +25,7 @@ use std::time::Duration;
 use arrow::datatypes::Schema;
 use kimball_config::{Pipeline, TableKind};
 use kimball_control::{BatchEnd, BatchStart, Lease, LeaseAttempt, RunningBatch, SourceProgress, Transition};
-use kimball_engine::{Batch, ChangeSet, Findings, Refresh, StagedBatch};
+use kimball_engine::{Batch, ChangeSet, Findings, Phase, Progress, Refresh, StagedBatch};
 use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, Wear};
 use kimball_retry::{Classify, FaultKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -71,8 +71,9 @@ impl RunContext {
         &self,
         pipeline: &Pipeline,
         attempt: u32,
+        progress: &Progress,
     ) -> Result<PipelineLoad, PipelineError> {
-        self.under_lease(pipeline, |turn| self.load_leased(pipeline, turn, attempt)).await
+        self.under_lease(pipeline, |turn| self.load_leased(pipeline, turn, attempt, progress)).await
     }
 
     /// Does `work` with the lease of a pipeline's table in the hand, giving signs of life meanwhile.
@@ -172,13 +173,14 @@ impl RunContext {
         pipeline: &Pipeline,
         turn: Turn,
         attempt: u32,
+        progress: &Progress,
     ) -> Result<PipelineLoad, PipelineError> {
         let epoch = turn.epoch;
         let is_settled = self.settle_before(pipeline, turn).await?;
         let prepared = self.unless_cancelled(self.prepare(pipeline)).await?;
         let batch_id = clock::new_batch_id();
         let findings = Findings::default();
-        let batch = self.batch(pipeline, &prepared, &batch_id, &findings);
+        let batch = self.batch(pipeline, &prepared, &batch_id, &findings, progress);
         let is_unmarked = is_settled && self.has_open_keys(&batch).await?;
         if !is_unmarked && self.is_up_to_date(pipeline, &prepared, &batch).await? {
             return Ok(up_to_date(&prepared));
@@ -279,6 +281,7 @@ impl RunContext {
                 alteration: table.alteration(staged.table_schema(), &new_table(pipeline))?,
             };
             self.stop_if_cancelled()?;
+            batch.progress.enter(Phase::Committing);
             if let CommitOutcome::Committed { .. } = table.commit(&live, commit).await? {
                 let behind = self.follow(batch, &staged, &table, epoch).await;
                 let unmarked = self.mark_resolved(batch, resolved).await;
