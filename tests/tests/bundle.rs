@@ -8,8 +8,6 @@ use crate::command::{Ended, command};
 use crate::project::Project;
 use crate::shop;
 
-mod environment;
-
 /// Who knows what a job is; a change makes a new environment.
 const PACKAGES: &[&str] = &["databricks-sdk==0.162.0", "databricks-bundles==1.22.1", "PyYAML==6.0.4"];
 
@@ -52,7 +50,7 @@ fn write_both(project: &Project, words: &[&str]) -> [&'static str; 2] {
 
 /// What the packages say of files of the project: whether they are right, and why not.
 fn check(project: &Project, files: &[&str]) -> Option<(bool, String)> {
-    let python = environment::python("bundle-venv", PACKAGES)?;
+    let python = crate::python::python("bundle-venv", PACKAGES)?;
     let mut checking = Command::new(python);
     let output = checking.arg(CHECK).args(files).current_dir(project.root()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,15 +1,13 @@
 //! Tables written here, in the hands of other readers: Python's deltalake, Polars and DuckDB.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 use kimball_tests::source_table::SourceTable;
 use serde_json::{Value, json};
 
-use crate::command::target_folder;
 use crate::project::{CONTROL, Project};
+use crate::python::python;
 use crate::shop;
 
 /// What the readers are; a change makes a new environment.
@@ -59,7 +57,7 @@ fn load_two_days(project: &Project) {
 
 /// Demands that each of `readers` sees the rows that the Rust reader sees.
 fn read_everywhere(project: &Project, readers: &[&str]) {
-    let Some(python) = environment() else { return };
+    let Some(python) = python("interop-venv", PACKAGES) else { return };
     let tables: Vec<Value> =
         shop::TABLES.into_iter().chain([CONTROL]).map(|table| as_read(project, table)).collect();
     let expected = project.root().join("expected.json");
@@ -112,40 +110,4 @@ fn has_deletion_vector(project: &Project, table: &str) -> bool {
     let commits = (0..project.next_version(table))
         .map(|version| fs::read_to_string(project.commit_file(table, version)));
     commits.map(Result::unwrap).any(|commit| commit.contains("\"deletionVector\":{"))
-}
-
-/// The Python of an environment with all readers, made when it is not there; `None` where Python or its pip is
-/// missing.
-fn environment() -> Option<PathBuf> {
-    static MAKING: Mutex<()> = Mutex::new(());
-    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = target_folder().join("interop-venv");
-    let python = folder.join("bin/python");
-    let marker = folder.join("packages.txt");
-    let wanted = PACKAGES.join("\n");
-    if fs::read_to_string(&marker).is_ok_and(|made| made == wanted) {
-        return Some(python);
-    }
-    if !succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])) {
-        println!("skipped: python3 with venv and pip is needed to read the tables with other readers");
-        return None;
-    }
-    if folder.exists() {
-        fs::remove_dir_all(&folder).unwrap();
-    }
-    require(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-    let install =
-        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
-    require(Command::new(&python).args(install).args(PACKAGES));
-    fs::write(marker, wanted).unwrap();
-    Some(python)
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    command.output().is_ok_and(|output| output.status.success())
-}
-
-fn require(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -19,6 +19,7 @@ mod lake;
 mod leases;
 mod memory;
 mod project;
+mod python;
 mod scenarios;
 mod shop;
 mod stars;

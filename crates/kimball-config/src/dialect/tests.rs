@@ -18,6 +18,7 @@ mod junk_dimensions;
 mod measures;
 mod mini_dimensions;
 mod not_yet;
+mod promises;
 mod scd_types;
 mod sources;
 
