@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "measurements and notices for whoever reads the output")]
 
+mod asking;
 mod bad_worlds;
 mod bundle;
 mod command;
@@ -20,10 +21,12 @@ mod leases;
 mod memory;
 mod project;
 mod python;
+mod quality;
 mod scenarios;
 mod shop;
 mod stars;
 mod stops;
 mod time_zone;
 mod upkeep;
+mod verbs;
 mod workers;

@@ -145,7 +145,8 @@ pub struct History {
 #[derive(Debug, Clone, Args)]
 pub struct Sql {
     /// One statement or several, separated by `;` [default: the standard input]
-    #[arg(value_name = "SQL", conflicts_with = "file")]
+    // It may begin with a comment, as pasted queries do.
+    #[arg(value_name = "SQL", conflicts_with = "file", allow_hyphen_values = true)]
     pub text: Option<String>,
     /// A file with the statements
     #[arg(short, long, value_name = "FILE")]

@@ -3,22 +3,22 @@
 mod editing;
 
 use std::env;
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use kimball::{BlockingSqlConsole, Unfinished, split_statements};
+use kimball::{BlockingSqlConsole, split_statements};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
-use self::editing::Editing;
+use self::editing::{Editing, is_complete};
 use crate::args::{Format, Options};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::moment::now;
-use crate::sql::answer::{Answer, Room};
-use crate::sql::console;
+use crate::sql::answer::Room;
+use crate::sql::destination::Destination;
+use crate::sql::{Answered, Asking, OnInterrupt, console};
 use crate::stderr;
 
 /// What the shell says at its start.
@@ -54,27 +54,38 @@ struct Shell<'a> {
 }
 
 /// Whether there is more to ask.
-#[derive(PartialEq, Eq)]
 enum Next {
     Question,
+    /// The last one was given up.
+    Interrupted,
     Leave,
 }
 
 impl Shell<'_> {
+    /// Takes what does not come from a terminal, statement by statement, up to the first error.
     fn read_all(&mut self) -> Result<Exit, Failure> {
         let mut text = String::new();
         let read = io::stdin().read_to_string(&mut text);
         read.map_err(|source| Failure::Input { path: "the standard input".into(), source })?;
-        let statements = split_statements(&text).map_err(|Unfinished| {
-            Failure::Obstacle("the SQL ends within a quoted text or a comment".to_owned())
-        })?;
-        for statement in statements {
-            match self.answer(&statement) {
-                Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => break,
-                answered => answered?,
+        let mut typed = String::new();
+        for line in text.lines() {
+            typed.push_str(line);
+            typed.push('\n');
+            if is_complete(&typed) {
+                match self.take(&std::mem::take(&mut typed))? {
+                    Next::Question => {}
+                    Next::Interrupted => return Ok(Exit::Interrupted),
+                    Next::Leave => return Ok(Exit::Success),
+                }
             }
         }
-        Ok(Exit::Success)
+        if split_statements(&typed).is_err() {
+            return Err(Failure::Obstacle("the SQL ends within a quoted text or a comment".to_owned()));
+        }
+        Ok(match self.take(&typed)? {
+            Next::Interrupted => Exit::Interrupted,
+            Next::Question | Next::Leave => Exit::Success,
+        })
     }
 
     fn converse(&mut self) -> Result<Exit, Failure> {
@@ -90,11 +101,12 @@ impl Shell<'_> {
         stderr::line(GREETING);
         loop {
             match editor.readline("kimball> ") {
-                Ok(text) => {
-                    if self.take(&text) == Next::Leave {
-                        break;
-                    }
-                }
+                Ok(text) => match self.take(&text) {
+                    Ok(Next::Leave) => break,
+                    Ok(Next::Question) => {}
+                    Ok(Next::Interrupted) => stderr::note("interrupted"),
+                    Err(failure) => failure.report(),
+                },
                 Err(ReadlineError::Interrupted) => {}
                 Err(ReadlineError::Eof) => break,
                 Err(error) => return Err(Failure::Output(io::Error::other(error))),
@@ -108,37 +120,35 @@ impl Shell<'_> {
         Ok(Exit::Success)
     }
 
-    /// Answers what was typed; an error is told, and the conversation goes on.
-    fn take(&mut self, text: &str) -> Next {
+    /// Does what was typed.
+    fn take(&mut self, text: &str) -> Result<Next, Failure> {
         let typed = text.trim().trim_end_matches(';').trim();
         let (command, rest) = typed.split_once(char::is_whitespace).unwrap_or((typed, ""));
+        let rest = rest.trim();
         let asked = match command.to_lowercase().as_str() {
-            "" => return Next::Question,
-            "\\q" | "exit" | "quit" => return Next::Leave,
-            "\\?" | "help" => {
+            "\\q" | "exit" | "quit" if rest.is_empty() => return Ok(Next::Leave),
+            "\\?" | "help" if rest.is_empty() => {
                 stderr::line(HELP);
-                return Next::Question;
+                return Ok(Next::Question);
             }
             "\\f" => {
-                self.choose_format(rest.trim());
-                return Next::Question;
+                self.choose_format(rest);
+                return Ok(Next::Question);
             }
-            "\\dt" => vec!["SHOW TABLES".to_owned()],
-            "\\d" if rest.is_empty() => vec!["SHOW TABLES".to_owned()],
+            "\\dt" | "\\d" if rest.is_empty() => vec!["SHOW TABLES".to_owned()],
+            "\\dt" => vec![format!("SHOW TABLES IN {rest}")],
             "\\d" => vec![format!("DESCRIBE {rest}")],
             other if other.starts_with('\\') => {
-                stderr::error(format_args!("`{command}` is no command; \\? lists them"));
-                return Next::Question;
+                return Err(Failure::Obstacle(format!("`{command}` is no command; \\? lists them")));
             }
             _ => split_statements(text).unwrap_or_default(),
         };
         for statement in asked {
-            if let Err(failure) = self.answer(&statement) {
-                failure.report();
-                break;
+            if self.answer(&statement)? == Answered::GivenUp {
+                return Ok(Next::Interrupted);
             }
         }
-        Next::Question
+        Ok(Next::Question)
     }
 
     fn choose_format(&mut self, name: &str) {
@@ -150,18 +160,19 @@ impl Shell<'_> {
         }
     }
 
-    fn answer(&self, statement: &str) -> Result<(), Failure> {
-        let mut rows = self.console.query(statement, now(self.options.run_time))?;
-        rows.notes().iter().for_each(stderr::note);
-        let room = if io::stdout().is_terminal() { Room::Terminal } else { Room::Unlimited };
-        let mut writer = BufWriter::new(io::stdout());
-        let mut answer =
-            Answer::begin(self.format, rows.schema(), room, &mut writer).map_err(Failure::Output)?;
-        while let Some(batch) = rows.next_until(tokio::signal::ctrl_c())? {
-            answer.write(&batch).map_err(Failure::Output)?;
+    fn answer(&self, statement: &str) -> Result<Answered, Failure> {
+        let asking = Asking {
+            console: &self.console,
+            format: self.format,
+            room: if io::stdout().is_terminal() { Room::Terminal } else { Room::Unlimited },
+            run_time: self.options.run_time,
+            on_interrupt: OnInterrupt::GiveUp,
+        };
+        let mut destination = Destination::open(None).map_err(Failure::Output)?;
+        match asking.answer(statement, &mut destination) {
+            Err(Failure::Output(_)) if destination.is_reader_gone() => Ok(Answered::Completely),
+            answered => answered,
         }
-        answer.finish().map_err(Failure::Output)?;
-        writer.flush().map_err(Failure::Output)
     }
 }
 

@@ -2,13 +2,18 @@
 
 pub mod answer;
 mod columns;
+pub mod destination;
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::fs;
+use std::io::{self, IsTerminal, Read, Write};
 
-use kimball::{BlockingSqlConsole, ExecutorError, SqlConsole, Unfinished, split_statements};
+use chrono::{DateTime, Utc};
+use kimball::{
+    BlockingSqlConsole, BlockingSqlRows, ExecutorError, Next, SqlConsole, Unfinished, split_statements,
+};
 
 use self::answer::{Answer, Room};
+use self::destination::Destination;
 use crate::args::{Configs, Format, Options, Sql};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -34,44 +39,94 @@ pub fn sql(question: &Sql, options: &Options) -> Result<Exit, Failure> {
             "a terminal cannot show Parquet: name a file with --output".to_owned(),
         ));
     }
-    let console = console(options)?;
-    let room = if to_terminal { Room::Terminal } else { Room::Unlimited };
-    let mut writer: Box<dyn Write + Send> = match &question.output {
-        Some(path) => Box::new(BufWriter::new(File::create(path).map_err(Failure::Output)?)),
-        None => Box::new(BufWriter::new(io::stdout())),
+    let asking = Asking {
+        console: &console(options)?,
+        format: options.format,
+        room: if to_terminal { Room::Terminal } else { Room::Unlimited },
+        run_time: options.run_time,
+        on_interrupt: OnInterrupt::EndProcess,
     };
+    let mut destination = Destination::open(question.output.as_deref()).map_err(Failure::Output)?;
     for (index, statement) in statements.iter().enumerate() {
-        let written = answer_into(&console, statement, options, room, index, writer.as_mut());
-        match written {
-            Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                return Ok(Exit::Success);
-            }
-            written => written?,
-        }
+        let answered = match index > 0 && options.format != Format::Json {
+            true => writeln!(destination).map_err(Failure::Output),
+            false => Ok(()),
+        };
+        match answered.and_then(|()| asking.answer(statement, &mut destination)) {
+            Err(Failure::Output(_)) if destination.is_reader_gone() => return Ok(Exit::Success),
+            answered => answered?,
+        };
     }
-    Ok(Exit::Success)
+    match destination.finish() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Success),
+        finished => finished.map(|()| Exit::Success).map_err(Failure::Output),
+    }
 }
 
-fn answer_into(
-    console: &BlockingSqlConsole,
-    statement: &str,
-    options: &Options,
-    room: Room,
-    index: usize,
-    mut writer: &mut (dyn Write + Send),
-) -> Result<(), Failure> {
-    let mut rows = console.query(statement, now(options.run_time))?;
-    rows.notes().iter().for_each(stderr::note);
-    if index > 0 && !matches!(options.format, Format::Json) {
-        writeln!(writer).map_err(Failure::Output)?;
+/// What Ctrl-C does while a question is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// What it does to any program.
+    EndProcess,
+    /// The question is given up.
+    GiveUp,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// With its last row.
+    Completely,
+    /// With Ctrl-C.
+    GivenUp,
+}
+
+/// How questions are answered.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// Who answers.
+    pub console: &'a BlockingSqlConsole,
+    /// In which format.
+    pub format: Format,
+    /// How wide.
+    pub room: Room,
+    /// What `current_timestamp()` says, if not the time.
+    pub run_time: Option<DateTime<Utc>>,
+    /// What Ctrl-C does.
+    pub on_interrupt: OnInterrupt,
+}
+
+impl Asking<'_> {
+    /// Answers one statement. Nothing is written before its first row, or its end, is there.
+    pub fn answer(self, statement: &str, mut writer: &mut (dyn Write + Send)) -> Result<Answered, Failure> {
+        let mut rows = self.console.query(statement, now(self.run_time))?;
+        rows.notes().iter().for_each(stderr::note);
+        let first = self.next_of(&mut rows)?;
+        if matches!(first, Next::GivenUp) {
+            return Ok(Answered::GivenUp);
+        }
+        let mut answer =
+            Answer::begin(self.format, rows.schema(), self.room, &mut writer).map_err(Failure::Output)?;
+        let mut next = first;
+        loop {
+            match next {
+                Next::GivenUp => return Ok(Answered::GivenUp),
+                Next::End => break,
+                Next::Rows(batch) => answer.write(&batch).map_err(Failure::Output)?,
+            }
+            next = self.next_of(&mut rows)?;
+        }
+        answer.finish().map_err(Failure::Output)?;
+        writer.flush().map_err(Failure::Output)?;
+        Ok(Answered::Completely)
     }
-    let mut answer =
-        Answer::begin(options.format, rows.schema(), room, &mut writer).map_err(Failure::Output)?;
-    while let Some(batch) = rows.next_until(std::future::pending::<()>())? {
-        answer.write(&batch).map_err(Failure::Output)?;
+
+    fn next_of(self, rows: &mut BlockingSqlRows) -> Result<Next, Failure> {
+        Ok(match self.on_interrupt {
+            OnInterrupt::EndProcess => rows.next_until(std::future::pending::<()>())?,
+            OnInterrupt::GiveUp => rows.next_until(tokio::signal::ctrl_c())?,
+        })
     }
-    answer.finish().map_err(Failure::Output)?;
-    writer.flush().map_err(Failure::Output)
 }
 
 /// The console of the target that the options name.

@@ -47,7 +47,9 @@ pub fn status(asked: &Status, options: &Options) -> Result<Exit, Failure> {
         slowdown: asked.max_slowdown,
         longest_batch: asked.max_duration.map(milliseconds),
     };
-    let alerts = kimball::alerts(&rows, &held, &limits, now(options.run_time));
+    let mut alerts = kimball::alerts(&rows, &held, &limits, now(options.run_time));
+    // What is no longer loaded never gets better.
+    alerts.retain(|alert| is_loaded(&executor, alert));
     let states = states(rows, &alerts);
     let mut output = Output::new(io::stdout());
     if options.format == Format::Json {
@@ -62,6 +64,15 @@ pub fn status(asked: &Status, options: &Options) -> Result<Exit, Failure> {
         None if alerts.is_empty() => Ok(Exit::Success),
         None => Ok(Exit::Refused),
     }
+}
+
+/// Whether the project still loads the table and the source of an alert.
+fn is_loaded(executor: &PipelineExecutor, alert: &Alert) -> bool {
+    let source = alert.source_table.split('#').next().unwrap_or_default();
+    executor.project().pipelines.iter().any(|pipeline| {
+        pipeline.table.to_string() == alert.target_table
+            && pipeline.sources.iter().any(|known| known.name == source)
+    })
 }
 
 /// The rows of etl_control, of the selected pipelines alone where some are selected.

@@ -1,6 +1,5 @@
 //! What checks of data came to, passed or not: kept for whoever records it.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use kimball_config::Severity;
@@ -64,20 +63,24 @@ impl Category {
     }
 }
 
-/// The findings of one batch. A check that is made again, as the batch is computed anew, counts once.
+/// The findings of one batch.
 #[derive(Debug, Default)]
-pub struct Findings(Mutex<BTreeMap<(Option<String>, Category, String), Finding>>);
+pub struct Findings(Mutex<Vec<Finding>>);
 
 impl Findings {
     /// Keeps a finding.
     pub(crate) fn add(&self, finding: Finding) {
-        let key = (finding.source.clone(), finding.category, finding.check.clone());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, finding);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
     }
 
-    /// All findings, by source and kind.
+    /// Checks of this kind are about to be made, perhaps again, as the batch is computed anew.
+    pub(crate) fn forget(&self, category: Category) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|finding| finding.category != category);
+    }
+
+    /// All findings, in the order in which they were made.
     pub fn into_vec(self) -> Vec<Finding> {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -83,6 +83,7 @@ impl Gates<'_> {
     /// [`EngineError::DataQuality`] with all failing tests, each with up to five offending rows.
     pub(crate) async fn judge(&self, collector: &mut Collector) -> Result<Vec<String>, EngineError> {
         let mut verdicts = Verdicts::default();
+        self.findings.forget(Category::Test);
         let Some(rows) = collector.watched()? else { return Ok(Vec::new()) };
         rows.register(self.session, WRITTEN).await?;
         for tested in &self.pipeline.tests {

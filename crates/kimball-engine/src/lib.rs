@@ -43,6 +43,7 @@ pub use fact::{EarlyMembers, Evidence, EvidenceChange, JunkMerge, Rekeyed, Waiti
 pub use finding::{Category, Finding, Findings};
 pub use foresight::Foresight;
 pub use held::defaults_id;
+pub use layout::sql_name;
 pub use load::{Batch, MergeTarget, StagedBatch};
 pub use merge::{ChangeSet, RowCounts};
 pub use progress::{Phase, Progress};

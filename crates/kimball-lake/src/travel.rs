@@ -151,7 +151,10 @@ impl LakeTable {
         let record = |(back, commit): (i64, CommitInfo)| CommitRecord {
             version: newest - back,
             at: commit.in_commit_timestamp.or(commit.timestamp).and_then(DateTime::from_timestamp_millis),
-            parameters: commit.operation_parameters.as_ref().and_then(|it| serde_json::to_string(it).ok()),
+            parameters: commit.operation_parameters.as_ref().and_then(|it| {
+                let sorted: BTreeMap<_, _> = it.iter().collect();
+                serde_json::to_string(&sorted).ok()
+            }),
             user_metadata: commit
                 .user_metadata
                 .or_else(|| commit.info.get("userMetadata")?.as_str().map(str::to_owned)),

@@ -25,6 +25,17 @@ pub struct BlockingSqlConsole {
     runtime: Runtime,
 }
 
+/// What comes next of an answer.
+#[derive(Debug)]
+pub enum Next {
+    /// Rows.
+    Rows(RecordBatch),
+    /// Nothing: it is complete.
+    End,
+    /// Nothing: the caller gave up.
+    GivenUp,
+}
+
 /// The rows of one answer, as [`SqlRows`](crate::SqlRows); they are computed a little ahead.
 #[derive(Debug)]
 pub struct BlockingSqlRows {
@@ -113,16 +124,17 @@ impl BlockingSqlRows {
         &self.notes
     }
 
-    /// The next rows; `None` after the last, and as soon as `stop` is over.
+    /// What comes next, unless `stop` is over before.
     ///
     /// # Errors
-    /// [`SqlError::Query`] when they cannot be computed.
-    pub fn next_until(&mut self, stop: impl Future) -> Result<Option<RecordBatch>, SqlError> {
+    /// [`SqlError::Query`] when it cannot be computed.
+    pub fn next_until(&mut self, stop: impl Future) -> Result<Next, SqlError> {
         let batches = &mut self.batches;
         self.handle.block_on(async {
             tokio::select! {
-                batch = batches.recv() => batch.transpose(),
-                _ = stop => Ok(None),
+                biased;
+                _ = stop => Ok(Next::GivenUp),
+                batch = batches.recv() => Ok(batch.transpose()?.map_or(Next::End, Next::Rows)),
             }
         })
     }

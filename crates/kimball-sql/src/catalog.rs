@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::error::ArrowError;
 use kimball_config::nearest;
+use kimball_engine::sql_name;
 use kimball_lake::{LakeTable, TableId, Warehouse};
 
 use crate::SqlError;
@@ -85,7 +86,7 @@ pub(crate) fn columns(table: &LakeTable) -> Result<RecordBatch, SqlError> {
     let fields = || schema.fields().iter();
     let batch = RecordBatch::try_from_iter([
         ("column", texts(fields().map(|field| Some(field.name().clone())))),
-        ("type", texts(fields().map(|field| Some(field.data_type().to_string())))),
+        ("type", texts(fields().map(|field| Some(sql_name(field.data_type()))))),
         (
             "nullable",
             Arc::new(BooleanArray::from_iter(fields().map(|field| Some(field.is_nullable())))) as ArrayRef,

@@ -19,7 +19,7 @@ use crate::catalog::{self, Catalog};
 use crate::moment::{Pinned, pin};
 use crate::relations::{Reading, Version, name_readings};
 use crate::statement::Question;
-use crate::{SqlError, SqlRows, functions, intervals};
+use crate::{SqlError, SqlRows, functions, headings, intervals};
 
 /// Answers questions to the tables of one warehouse, and writes nothing.
 ///
@@ -103,6 +103,7 @@ impl SqlConsole {
 
     async fn answer(&self, session: &SessionContext, parsed: ParsedStatement) -> Result<SqlRows, SqlError> {
         let ParsedStatement::Statement(mut statement) = parsed else { return Err(SqlError::NoQuestion) };
+        headings::name_columns(&mut statement);
         functions::settle_units(&mut statement);
         intervals::settle(&mut statement);
         let mut notes = Vec::new();

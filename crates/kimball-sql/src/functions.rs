@@ -3,6 +3,7 @@
 //! What DataFusion has keeps its meaning, which is that of a `transformation_sql`; where it has nothing of a name, Spark's
 //! function stands in.
 
+mod calendar;
 mod date_units;
 
 use std::ops::ControlFlow;
@@ -16,6 +17,7 @@ use datafusion::sql::sqlparser::ast::{
     VisitorMut,
 };
 
+use calendar::{AddMonths, DatePart, DateSub};
 use date_units::{DateAdd, DateDiff, Unit};
 
 /// Functions whose first of three arguments is a unit, written as a word.
@@ -38,6 +40,11 @@ pub(crate) fn register(session: &SessionContext) -> QueryResult<()> {
     }
     session.register_udf(ScalarUDF::from(DateDiff::default()));
     session.register_udf(ScalarUDF::from(DateAdd::default()));
+    session.register_udf(ScalarUDF::from(DateSub::default()));
+    session.register_udf(ScalarUDF::from(AddMonths::default()));
+    for part in DatePart::all() {
+        session.register_udf(ScalarUDF::from(part));
+    }
     Ok(())
 }
 

@@ -9,13 +9,14 @@ mod catalog;
 mod console;
 mod error;
 mod functions;
+mod headings;
 mod intervals;
 mod moment;
 mod relations;
 mod rows;
 mod statement;
 
-pub use blocking::{BlockingSqlConsole, BlockingSqlRows};
+pub use blocking::{BlockingSqlConsole, BlockingSqlRows, Next};
 pub use console::SqlConsole;
 pub use error::SqlError;
 pub use rows::SqlRows;

@@ -1,8 +1,11 @@
 //! From a text to statements, and what kind of question each is.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::parser::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::ast::{
-    ObjectName, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions, Statement,
+    ObjectName, Query, SetExpr, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions,
+    Statement, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::DatabricksDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -98,6 +101,7 @@ impl Question {
 
     fn of(statement: Statement) -> Result<Self, SqlError> {
         match statement {
+            Statement::Query(ref query) if writes(query) => Err(SqlError::NoQuestion),
             Statement::Query(_) => Ok(Self::Query(ParsedStatement::Statement(Box::new(statement)))),
             Statement::Explain { statement: ref inner, .. } if matches!(**inner, Statement::Query(_)) => {
                 Ok(Self::Query(ParsedStatement::Statement(Box::new(statement))))
@@ -117,6 +121,39 @@ impl Question {
             _ => Err(SqlError::NoQuestion),
         }
     }
+}
+
+/// Whether a query writes somewhere within: SELECT INTO, or INSERT, UPDATE and DELETE in a WITH. What it would do is checked
+/// by its plan, too; this is for the message.
+fn writes(query: &Query) -> bool {
+    let found = visit_query(query, |body| match body {
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => true,
+        SetExpr::Select(select) => select.into.is_some(),
+        _ => false,
+    });
+    found.is_break()
+}
+
+/// Breaks where one of the bodies of a query and its parts is one that is looked for.
+fn visit_query(query: &Query, is_found: impl Fn(&SetExpr) -> bool) -> ControlFlow<()> {
+    struct Bodies<F>(F);
+    impl<F: Fn(&SetExpr) -> bool> Visitor for Bodies<F> {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            let mut open = vec![query.body.as_ref()];
+            while let Some(body) = open.pop() {
+                if (self.0)(body) {
+                    return ControlFlow::Break(());
+                }
+                if let SetExpr::SetOperation { left, right, .. } = body {
+                    open.extend([left.as_ref(), right.as_ref()]);
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    query.visit(&mut Bodies(is_found))
 }
 
 /// The table of `DESCRIBE HISTORY table`, which the parser does not know.
@@ -189,6 +226,8 @@ mod tests {
             "SET x = 1",
             "EXPLAIN DELETE FROM a",
             "SELECT 1; SELECT 2",
+            "SELECT * INTO b FROM a",
+            "WITH x AS (DELETE FROM a RETURNING *) SELECT * FROM x",
         ] {
             assert!(Question::parse(text).is_err(), "{text}");
         }

@@ -116,7 +116,7 @@ pub use kimball_plan::{
 };
 pub use kimball_retry::{Action, Classify, FaultKind, Jitter, RetryPolicy};
 pub use kimball_sql::{
-    BlockingSqlConsole, BlockingSqlRows, SqlConsole, SqlError, SqlRows, Unfinished, split_statements,
+    BlockingSqlConsole, BlockingSqlRows, Next, SqlConsole, SqlError, SqlRows, Unfinished, split_statements,
 };
 
 /// What most programs need.

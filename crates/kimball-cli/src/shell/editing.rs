@@ -137,7 +137,7 @@ impl Validator for Editing {
 }
 
 /// Whether the shell should take a text: commands at once, statements when they end with `;`.
-fn is_complete(text: &str) -> bool {
+pub fn is_complete(text: &str) -> bool {
     let trimmed = text.trim();
     let is_command = trimmed.starts_with('\\')
         || ["exit", "quit", "help"].iter().any(|command| trimmed.eq_ignore_ascii_case(command));

@@ -219,8 +219,7 @@ fn read_temporal(contract: &MapReader<'_>) -> Option<TemporalRule> {
         .and_then(|lateness| duration::read(temporal.findings(), &lateness, "allowed_lateness"));
     let severity = |key| temporal.choice(key, &SEVERITIES).map_or(Severity::Warn, |severity| severity.value);
     let (late, out_of_order) = (severity("late_event_severity"), severity("out_of_order_severity"));
-    let allowed_lateness = lateness.unwrap_or_default();
-    Some(TemporalRule { event_time_column: column?.value, allowed_lateness, late, out_of_order })
+    Some(TemporalRule { event_time_column: column?.value, allowed_lateness: lateness, late, out_of_order })
 }
 
 fn read_validation(contract: &MapReader<'_>) -> Validation {

@@ -42,8 +42,8 @@ pub(crate) fn read(findings: &Findings<'_>, root: &Node, source: &str) -> Option
         id: id.value,
         version: version.value,
         owner: custom("kimballOwner").or_else(|| owner_of(&document)),
-        compatibility: match custom("kimballCompatibility").as_deref() {
-            Some("strict") => Compatibility::Strict,
+        compatibility: match custom("kimballCompatibility") {
+            Some(word) if word.eq_ignore_ascii_case("strict") => Compatibility::Strict,
             _ => Compatibility::NullableAdditions,
         },
         columns,
@@ -177,7 +177,8 @@ fn type_of(property: &Object<'_>) -> Option<String> {
     {
         return Some(physical.value.trim().to_ascii_lowercase());
     }
-    let logical = property.text("logicalType")?;
+    // A type that is not told is not promised; the column is.
+    let Some(logical) = property.text("logicalType") else { return Some(String::new()) };
     let spark = match logical.value.to_ascii_lowercase().as_str() {
         "string" | "time" => "string",
         "integer" => "bigint",
@@ -186,7 +187,7 @@ fn type_of(property: &Object<'_>) -> Option<String> {
         "date" => "date",
         "timestamp" => "timestamp",
         // What nested values are made of is not promised here.
-        "array" | "object" => return None,
+        "array" | "object" => "",
         other => {
             let message = format!("`{}` is no logical type", clip(other));
             property.findings.error(logical.span, message);
@@ -227,7 +228,11 @@ fn max_age(document: &Object<'_>) -> Option<Duration> {
         Some("s" | "second" | "seconds") => 1.0,
         Some(_) => return None,
     };
-    Some(Duration::from_secs_f64(value * unit))
+    let age = Duration::try_from_secs_f64(value * unit).ok();
+    if age.is_none() {
+        document.findings.error(sla.span("value"), "this is beyond all measure");
+    }
+    age
 }
 
 /// The rule behind a check of the standard's library; `None`, with a note, for what is checked elsewhere.
@@ -235,7 +240,8 @@ fn rule_of(quality: &Object<'_>, column: Option<&str>) -> Option<ContractRule> {
     let metric = quality.text("metric").or_else(|| quality.text("rule"));
     let is_percent = quality.text("unit").is_some_and(|unit| unit.value.eq_ignore_ascii_case("percent"));
     let is_zero = quality.number("mustBe") == Some(0.0);
-    let most = quality.number("mustBeLessOrEqualTo").or_else(|| quality.number("mustBeLessThan"));
+    let below = || quality.number("mustBeLessThan").map(f64::next_down);
+    let most = quality.number("mustBeLessOrEqualTo").or_else(below);
     let arguments = quality.object("arguments");
     let column = column.map(str::to_owned);
     let check = match (metric.as_ref().map(|metric| metric.value.as_str()), column) {

@@ -97,8 +97,8 @@ pub enum RuleCheck {
 pub struct TemporalRule {
     /// When an event happened.
     pub event_time_column: String,
-    /// How long before the run an event may have happened.
-    pub allowed_lateness: Duration,
+    /// How long before the run an event may have happened, if there is such a limit.
+    pub allowed_lateness: Option<Duration>,
     /// What a later one means.
     pub late: Severity,
     /// What an event means that happened before one of the same key that was committed earlier.

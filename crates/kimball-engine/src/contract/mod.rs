@@ -26,7 +26,7 @@ use crate::{Batch, EngineError, Reading};
 pub struct Upheld {
     /// What did not hold and is only told.
     pub warnings: Vec<String>,
-    /// The newest event of each key that the batch read, by the alias of the source and the name of the contract: what
+    /// The newest event of each key that the batch read, by the source and the name of the contract: what
     /// later events are held against. Rows of [`newest_event_schema`].
     pub newest_events: Vec<(String, String, Vec<RecordBatch>)>,
 }
@@ -63,7 +63,7 @@ impl Batch<'_> {
             }
             let rows = rows::judge(inspection, &mut verdicts).await?;
             if let Some(events) = order::judge(inspection, &rows, newest, &mut verdicts).await? {
-                upheld.newest_events.push((source.source.alias.clone(), contract.id.clone(), events));
+                upheld.newest_events.push((inspection.label(), contract.id.clone(), events));
             }
         }
         upheld.warnings = verdicts.judge("checks of contracts")?;
@@ -115,7 +115,7 @@ impl Inspection<'_> {
 
     fn finding(self, category: Category, check: String, severity: Severity, passed: bool) -> Finding {
         Finding {
-            source: Some(self.source.source.name.clone()),
+            source: Some(self.label()),
             contract: Some((self.contract.id.clone(), self.contract.version.clone())),
             category,
             check,
@@ -139,9 +139,20 @@ impl Inspection<'_> {
         self.findings.add(finding);
     }
 
-    /// Whether values of a column must not be shown: what the pipeline protects is not told in messages either.
-    fn is_personal(self, column: &str) -> bool {
-        self.batch.pipeline.pii.iter().any(|it| it.column.eq_ignore_ascii_case(column))
+    /// Whether values must not be shown: the pipeline protects columns of its output, and which of the source they are made
+    /// of, a query does not say.
+    fn has_personal_columns(self) -> bool {
+        !self.batch.pipeline.pii.is_empty()
+    }
+
+    /// The source as control rows name it: with its alias where another source before it reads the same table.
+    fn label(self) -> String {
+        let source = &self.source.source;
+        let first = self.batch.sources.iter().find(|other| other.source.name == source.name);
+        match first.is_some_and(|first| first.source.alias != source.alias) {
+            true => format!("{}#{}", source.name, source.alias),
+            false => source.name.clone(),
+        }
     }
 
     /// The columns that tell a row, as far as they are known: the primary key.

@@ -41,12 +41,29 @@ pub(super) async fn judge(
         return Ok(None);
     }
     register_events(it, rows, temporal, &key).await?;
+    // A snapshot has no order: what it holds was committed together, and is there again in the next one.
+    if it.source.is_feed() {
+        judge_order(it, rows, newest, temporal, &key, verdicts).await?;
+    }
+    let events = "SELECT __k_hash AS business_key_hash, max(__k_last) AS max_event_time, \
+                  max(__k_version) AS max_commit_version FROM __k_events GROUP BY __k_hash";
+    Ok(Some(query(&rows.session, events).await?.collect().await?))
+}
+
+async fn judge_order(
+    it: Inspection<'_>,
+    rows: &Rows,
+    newest: Option<&LakeTable>,
+    temporal: &TemporalRule,
+    key: &[String],
+    verdicts: &mut Verdicts,
+) -> Result<(), EngineError> {
     let remembered = register_remembered(it, rows, newest).await?;
-    let shown: Vec<String> = key.iter().filter(|column| !it.is_personal(column)).cloned().collect();
+    let shown = if it.has_personal_columns() { &[] } else { key };
     let disordered = format!(
         "SELECT {}, __k_at AS event_time, __k_before AS after_event_time FROM __k_ordered \
          WHERE __k_first < __k_before",
-        if shown.is_empty() { "'…' AS key".to_owned() } else { listed("", &shown) }
+        if shown.is_empty() { "'…' AS key".to_owned() } else { listed("", shown) }
     );
     let before = match remembered {
         true => "greatest(o.__k_in_batch, s.max_event_time)",
@@ -58,7 +75,7 @@ pub(super) async fn judge(
         }
         false => "",
     };
-    let columns = listed("o", &key);
+    let columns = listed("o", key);
     // The newest event of all earlier commits; the first of this one must not lie before it.
     let ordered = format!(
         "SELECT {columns}, o.__k_first, o.__k_first AS __k_at, {before} AS __k_before FROM (SELECT *, \
@@ -81,9 +98,7 @@ pub(super) async fn judge(
         it.finding(Category::OutOfOrderEvent, "commit_order".to_owned(), temporal.out_of_order, failed == 0);
     let (failed_rows, total_rows) = (Some(failed), Some(total));
     it.keep(verdicts, Finding { failed_rows, total_rows, details, samples, ..finding });
-    let events = "SELECT __k_hash AS business_key_hash, max(__k_last) AS max_event_time, \
-                  max(__k_version) AS max_commit_version FROM __k_events GROUP BY __k_hash";
-    Ok(Some(query(&rows.session, events).await?.collect().await?))
+    Ok(())
 }
 
 /// The first and the last event of each key and commit.
@@ -127,7 +142,7 @@ async fn register_remembered(
          FROM __k_all_newest WHERE target_table = {} AND source_table = {} AND contract_id = {} \
          GROUP BY business_key_hash",
         literal(&it.batch.pipeline.table.to_string()),
-        literal(&it.source.source.alias),
+        literal(&it.label()),
         literal(&it.contract.id)
     );
     let own = query(&rows.session, &sql).await?;

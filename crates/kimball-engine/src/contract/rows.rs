@@ -43,7 +43,7 @@ pub(super) async fn judge(it: Inspection<'_>, verdicts: &mut Verdicts) -> Result
     let rules = rules(it, &rows);
     let (total, failing) = counts(&rows, &rules).await?;
     for (rule, failed) in rules.into_iter().zip(failing) {
-        let passed = failed as f64 <= rule.allowed * total as f64;
+        let passed = failed == 0 || failed as f64 / total as f64 <= rule.allowed;
         let samples = match passed {
             true => Vec::new(),
             false => samples(it, &rows, &rule.columns, &rule.fails).await?,
@@ -85,7 +85,7 @@ async fn read(it: Inspection<'_>) -> Result<Rows, EngineError> {
         let drawn = (fraction * SLOTS as f64) as i64;
         let limit = most.map(|most| format!(" LIMIT {most}")).unwrap_or_default();
         sql = format!(
-            "SELECT * FROM ({sql}) WHERE abs((row_hash({}) # CAST({seed} AS BIGINT)) % {SLOTS}) < {drawn}{limit}",
+            "SELECT * FROM ({sql}) WHERE abs(row_hash(CAST({seed} AS BIGINT), {}) % {SLOTS}) < {drawn}{limit}",
             listed("", &flat)
         );
     }
@@ -166,9 +166,11 @@ fn rules(it: Inspection<'_>, rows: &Rows) -> Vec<RowRule> {
             details,
         });
     }
-    if let Some(temporal) = &it.contract.temporal {
+    if let Some(temporal) = &it.contract.temporal
+        && let Some(allowed) = temporal.allowed_lateness
+    {
         let column = &temporal.event_time_column;
-        let late = i64::try_from(temporal.allowed_lateness.as_micros()).unwrap_or(i64::MAX);
+        let late = i64::try_from(allowed.as_micros()).unwrap_or(i64::MAX);
         let from = it.batch.clock.timestamp_micros().saturating_sub(late);
         rules.push(RowRule {
             category: Category::LateEvent,
@@ -177,10 +179,7 @@ fn rules(it: Inspection<'_>, rows: &Rows) -> Vec<RowRule> {
             columns: vec![column.clone()],
             fails: format!("CAST({} AS TIMESTAMP) < {}", name(column), instant_sql(from)),
             allowed: 0.0,
-            details: format!(
-                "`{column}` lies more than {} s before the run",
-                temporal.allowed_lateness.as_secs()
-            ),
+            details: format!("`{column}` lies more than {} s before the run", allowed.as_secs()),
         });
     }
     rules
@@ -194,7 +193,11 @@ async fn counts(rows: &Rows, rules: &[RowRule]) -> Result<(u64, Vec<u64>), Engin
         .map(|(place, rule)| format!(", count(CASE WHEN {} THEN 1 END) AS k{place}", rule.fails));
     let sql = format!("SELECT count(*) AS k{} FROM {ROWS}", failing.collect::<String>());
     let sql = sql.replacen("count(*) AS k,", "count(*) AS k_total,", 1);
-    let batches = resolved(rows, &sql).await?.collect().await?;
+    let planned = match resolved(rows, &sql).await {
+        Ok(planned) => planned,
+        Err(error) => return Err(blamed(rows, rules, error).await),
+    };
+    let batches = planned.collect().await?;
     let number = |place: usize| -> Result<u64, EngineError> {
         let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(0) };
         let column = cast(batch.column(place), &DataType::Int64)?;
@@ -203,6 +206,22 @@ async fn counts(rows: &Rows, rules: &[RowRule]) -> Result<(u64, Vec<u64>), Engin
     };
     let failing: Result<Vec<u64>, EngineError> = (1..=rules.len()).map(number).collect();
     Ok((number(0)?, failing?))
+}
+
+/// The error of the rule that cannot be judged: one query holds them all.
+async fn blamed(rows: &Rows, rules: &[RowRule], error: EngineError) -> EngineError {
+    for rule in rules {
+        let alone = format!("SELECT count(CASE WHEN {} THEN 1 END) AS k FROM {ROWS}", rule.fails);
+        if resolved(rows, &alone).await.is_err() {
+            return EngineError::Config(format!(
+                "the rule `{}` of a contract cannot be judged: it looks at columns that the source does not have, or is no \
+                 condition; the source has {}",
+                rule.check,
+                rows.columns.join(", ")
+            ));
+        }
+    }
+    error
 }
 
 /// Plans a query over the rows in which names match whatever their case, as in the rules that people write.
@@ -233,8 +252,7 @@ async fn samples(
     if shown.is_empty() {
         shown.clone_from(&rows.columns);
     }
-    shown.retain(|column| !it.is_personal(column));
-    if shown.is_empty() {
+    if it.has_personal_columns() {
         return Ok(Vec::new());
     }
     let shown = shown.iter().map(|column| ticked(column)).collect::<Vec<_>>().join(", ");
@@ -280,7 +298,8 @@ async fn judge_unique(
     let failed = match it.contract.validation.mode {
         ValidationMode::Approximate => {
             let sql = format!(
-                "SELECT count(*) - approx_distinct(row_hash({shown}{version})) FROM {ROWS} WHERE {present}"
+                "SELECT greatest(count(*) - CAST(approx_distinct(row_hash({shown}{version})) AS BIGINT), 0) \
+                 FROM {ROWS} WHERE {present}"
             );
             let found = crate::quality::number(&rows.session, &sql).await?;
             // The estimate errs by a few per cent: less than that is none.
@@ -295,7 +314,7 @@ async fn judge_unique(
         }
     };
     let mut samples = Vec::new();
-    if failed > 0 && !real.iter().any(|column| it.is_personal(column)) {
+    if failed > 0 && !it.has_personal_columns() {
         let repeated = format!(
             "SELECT {shown} FROM {ROWS} WHERE {present} GROUP BY {shown}{version} HAVING count(*) > 1 LIMIT {}",
             it.contract.validation.failure_samples

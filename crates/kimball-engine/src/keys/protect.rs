@@ -38,13 +38,21 @@ pub(crate) enum Replacement {
     },
 }
 
-/// The function that replaces values.
-pub(crate) fn protect(replacement: Replacement) -> ScalarUDF {
-    ScalarUDF::from(Protect { replacement, signature: Signature::any(1, Volatility::Immutable) })
+/// The function that replaces the values of an output column. It has a name of its own for each column: the optimizer tells
+/// functions apart by their names alone, and two columns may be made of one.
+pub(crate) fn protect(column: &str, replacement: Replacement) -> ScalarUDF {
+    let kind = match replacement {
+        Replacement::Token(_) => "tokenize",
+        Replacement::Hash { .. } => "fast_hash",
+        Replacement::Mask { .. } => "mask",
+    };
+    let signature = Signature::any(1, Volatility::Immutable);
+    ScalarUDF::from(Protect { function: format!("{kind} {column}"), replacement, signature })
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Protect {
+    function: String,
     replacement: Replacement,
     signature: Signature,
 }
@@ -58,11 +66,7 @@ impl Hash for Protect {
 
 impl ScalarUDFImpl for Protect {
     fn name(&self) -> &str {
-        match self.replacement {
-            Replacement::Token(_) => "tokenize",
-            Replacement::Hash { .. } => "fast_hash",
-            Replacement::Mask { .. } => "mask",
-        }
+        &self.function
     }
 
     fn signature(&self) -> &Signature {

@@ -13,7 +13,8 @@ use kimball_lake::stored_schema;
 use xxhash_rust::xxh64::xxh64;
 
 pub(crate) use self::fit::Evolution;
-pub(crate) use self::types::{sql_name, stores, takes_guessed};
+pub use self::types::sql_name;
+pub(crate) use self::types::{stores, takes_guessed};
 
 use crate::EngineError;
 use crate::columns as name;

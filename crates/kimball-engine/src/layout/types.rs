@@ -59,7 +59,7 @@ pub(crate) fn takes_guessed(stored: &DataType, guessed: &DataType) -> bool {
 }
 
 /// A type as SQL writes it.
-pub(crate) fn sql_name(kind: &DataType) -> String {
+pub fn sql_name(kind: &DataType) -> String {
     match kind {
         Boolean => "boolean".to_owned(),
         Int8 => "tinyint".to_owned(),

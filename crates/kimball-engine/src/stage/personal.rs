@@ -46,14 +46,14 @@ pub(super) fn protected(plan: LogicalPlan, personal: &[PiiColumn]) -> Result<Log
                         field.name()
                     )));
                 };
-                protect(Replacement::Token(key)).call(vec![value])
+                protect(field.name(), Replacement::Token(key)).call(vec![value])
             }
             Some(Protection::FastHash) => {
-                protect(Replacement::Hash { column: field.name().clone() }).call(vec![value])
+                protect(field.name(), Replacement::Hash { column: field.name().clone() }).call(vec![value])
             }
             Some(Protection::Mask { reveal_prefix, mask_char }) => {
                 let mask = Replacement::Mask { revealed: *reveal_prefix, mask: *mask_char };
-                protect(mask).call(vec![value])
+                protect(field.name(), mask).call(vec![value])
             }
         };
         columns.push(replaced.alias(field.name()));

@@ -14,6 +14,7 @@ mod watermarks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,7 +22,7 @@ use kimball_config::{DeleteStrategy, Pipeline, TableName, Target};
 use kimball_control::{ControlStore, Leases, Owner, RepeatStore};
 use kimball_engine::{Batch, EngineRuntime, Findings, Progress, Refresh};
 use kimball_lake::{LakeTable, TableId, Warehouse};
-use kimball_retry::RetryBudget;
+use kimball_retry::{Classify, FaultKind, RetryBudget};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::timeout;
 
@@ -80,6 +81,15 @@ pub(crate) struct Stops {
 
 /// How long work goes on that is to be given up.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// One attempt at one pipeline.
+struct Attempt<'a> {
+    /// From 1.
+    number: u32,
+    progress: &'a Progress,
+    /// Whether it stands in the control table.
+    has_begun: AtomicBool,
+}
 
 /// A pipeline with everything that its batch reads, at one version each.
 struct Prepared {
@@ -212,14 +222,31 @@ impl RunContext {
         }))
     }
 
-    /// One attempt at one pipeline.
+    /// One attempt at one pipeline. One that fails before its batch could begin stands in the control table all the same.
     pub(crate) async fn load(
         &self,
         pipeline: &Pipeline,
         attempt: u32,
     ) -> Result<PipelineLoad, PipelineError> {
         let watch = self.progress.watch(&pipeline.table);
-        let progress = watch.progress.as_ref();
+        let attempt =
+            Attempt { number: attempt, progress: &watch.progress, has_begun: AtomicBool::new(false) };
+        let ended = self.load_or_skip(pipeline, &attempt).await;
+        if let Err(error) = &ended
+            && !attempt.has_begun.load(Ordering::Relaxed)
+            && !matches!(error.kind(), FaultKind::Busy | FaultKind::Cancelled)
+        {
+            self.record_refusal(pipeline, attempt.number, error).await;
+        }
+        ended
+    }
+
+    async fn load_or_skip(
+        &self,
+        pipeline: &Pipeline,
+        attempt: &Attempt<'_>,
+    ) -> Result<PipelineLoad, PipelineError> {
+        let progress = attempt.progress;
         let findings = Findings::default();
         let nothing_new = async {
             let prepared = self.prepare(pipeline).await?;
@@ -234,11 +261,8 @@ impl RunContext {
         };
         match self.unless_cancelled(nothing_new).await? {
             Some(Ok(done)) => Ok(done),
-            Some(Err(stale)) => {
-                self.record_findings(pipeline, None, findings).await?;
-                Err(stale)
-            }
-            None => self.load_under_lease(pipeline, attempt, progress).await,
+            Some(Err(stale)) => Err(self.with_findings(pipeline, None, findings, stale).await),
+            None => self.load_under_lease(pipeline, attempt).await,
         }
     }
 

@@ -11,7 +11,7 @@ use kimball_config::{Observability, Pipeline, Severity};
 use kimball_control::{NewestEventStore, QualityEvent, QualityEventStore};
 use kimball_engine::{Batch, Finding, Findings, Upheld};
 use kimball_lake::Warehouse;
-use kimball_retry::FaultKind;
+use kimball_retry::{Classify, FaultKind};
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -124,6 +124,23 @@ impl RunContext {
             Ok(store.record(&pipeline.table.to_string(), &events).await?)
         };
         written.await.map_or_else(|error| unwritten(pipeline, error), |()| Ok(None))
+    }
+
+    /// The error of a batch whose findings are recorded now; that they could not be stands behind what was wrong first.
+    pub(super) async fn with_findings(
+        &self,
+        pipeline: &Pipeline,
+        batch_id: Option<&str>,
+        findings: Findings,
+        error: PipelineError,
+    ) -> PipelineError {
+        let unwritten = match self.record_findings(pipeline, batch_id, findings).await {
+            Ok(None) => return error,
+            Ok(Some(message)) => message,
+            Err(unwritten) => unwritten.message_for(&pipeline.table),
+        };
+        let message = format!("{}\n{unwritten}", error.message_for(&pipeline.table));
+        PipelineError::failed(error.kind(), &pipeline.table, message)
     }
 
     async fn newest_events(

@@ -20,12 +20,13 @@
 //! 11. The lease is given back.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::datatypes::Schema;
 use kimball_config::{Pipeline, TableKind};
 use kimball_control::{BatchEnd, BatchStart, Lease, LeaseAttempt, RunningBatch, SourceProgress, Transition};
-use kimball_engine::{Batch, ChangeSet, Findings, Phase, Progress, Refresh, StagedBatch};
+use kimball_engine::{Batch, ChangeSet, Findings, Phase, Refresh, StagedBatch};
 use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, Wear};
 use kimball_retry::{Classify, FaultKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -33,7 +34,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::compute::Computed;
 use super::properties::new_table;
 use super::settle::{Predecessor, batch_metadata};
-use super::{Prepared, RunContext, table_id, up_to_date, versions, watermarks};
+use super::{Attempt, Prepared, RunContext, table_id, up_to_date, versions, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
 use crate::outcome::PipelineLoad;
@@ -70,10 +71,9 @@ impl RunContext {
     pub(super) async fn load_under_lease(
         &self,
         pipeline: &Pipeline,
-        attempt: u32,
-        progress: &Progress,
+        attempt: &Attempt<'_>,
     ) -> Result<PipelineLoad, PipelineError> {
-        self.under_lease(pipeline, |turn| self.load_leased(pipeline, turn, attempt, progress)).await
+        self.under_lease(pipeline, |turn| self.load_leased(pipeline, turn, attempt)).await
     }
 
     /// Does `work` with the lease of a pipeline's table in the hand, giving signs of life meanwhile.
@@ -172,19 +172,19 @@ impl RunContext {
         &self,
         pipeline: &Pipeline,
         turn: Turn,
-        attempt: u32,
-        progress: &Progress,
+        attempt: &Attempt<'_>,
     ) -> Result<PipelineLoad, PipelineError> {
         let epoch = turn.epoch;
         let is_settled = self.settle_before(pipeline, turn).await?;
         let prepared = self.unless_cancelled(self.prepare(pipeline)).await?;
         let batch_id = clock::new_batch_id();
         let findings = Findings::default();
-        let batch = self.batch(pipeline, &prepared, &batch_id, &findings, progress);
+        let batch = self.batch(pipeline, &prepared, &batch_id, &findings, attempt.progress);
         let is_unmarked = is_settled && self.has_open_keys(&batch).await?;
         if !is_unmarked && self.is_up_to_date(pipeline, &prepared, &batch).await? {
             return Ok(up_to_date(&prepared));
         }
+        attempt.has_begun.store(true, Ordering::Relaxed);
         let running = match self.begin(pipeline, &prepared, &batch_id).await {
             Ok(running) => running,
             Err(error) => {
@@ -203,8 +203,9 @@ impl RunContext {
                 let is_worn = loaded.is_worn;
                 let mut load = self.succeed(pipeline, &prepared, running, loaded).await?;
                 load.warnings.extend(self.keep_healthy(pipeline, is_worn, epoch).await);
+                let recorded = self.record_findings(pipeline, Some(&batch_id), findings).await;
                 load.warnings.extend(self.remember_newest_events(pipeline, &upheld).await?);
-                load.warnings.extend(self.record_findings(pipeline, Some(&batch_id), findings).await?);
+                load.warnings.extend(recorded?);
                 load.warnings.extend(upheld.warnings);
                 Ok(load)
             }
@@ -217,9 +218,8 @@ impl RunContext {
                 if prepared.target.is_none() && self.was_made(pipeline) {
                     self.take_back(pipeline).await;
                 }
-                self.fail(pipeline, running, &error, attempt).await;
-                self.record_findings(pipeline, Some(&batch_id), findings).await?;
-                Err(error)
+                self.fail(pipeline, running, &error, attempt.number).await;
+                Err(self.with_findings(pipeline, Some(&batch_id), findings, error).await)
             }
         }
     }
@@ -230,7 +230,7 @@ impl RunContext {
         prepared: &Prepared,
         batch_id: &str,
     ) -> Result<RunningBatch, PipelineError> {
-        let names = watermarks::control_names(&prepared.sources);
+        let names = watermarks::control_names(prepared.sources.iter().map(|pinned| &pinned.source));
         let sources = names.into_iter().zip(&prepared.sources).map(|(source_table, source)| SourceProgress {
             source_table,
             version: source.watermark,
@@ -382,7 +382,7 @@ impl RunContext {
         loaded: Loaded,
     ) -> Result<PipelineLoad, PipelineError> {
         let counts = loaded.change.counts;
-        let names = watermarks::control_names(&prepared.sources);
+        let names = watermarks::control_names(prepared.sources.iter().map(|pinned| &pinned.source));
         let sources = names.into_iter().zip(&prepared.sources).zip(&loaded.rows_read).map(
             |((source_table, source), rows_read)| SourceProgress {
                 source_table,
@@ -421,6 +421,26 @@ impl RunContext {
             up_to_date: false,
             warnings,
         })
+    }
+
+    /// Writes down an attempt that failed before it knew what to read: what a monitor goes by.
+    pub(super) async fn record_refusal(&self, pipeline: &Pipeline, attempt: u32, error: &PipelineError) {
+        let names = watermarks::control_names(&pipeline.sources).into_iter();
+        let start = BatchStart {
+            batch_id: clock::new_batch_id(),
+            target_table: pipeline.table.to_string(),
+            sources: names
+                .map(|source_table| SourceProgress { source_table, version: None, rows_read: None })
+                .collect(),
+            started_at: clock::now(),
+        };
+        match self.control.begin(start).await {
+            Ok(running) => self.fail(pipeline, running, error, attempt).await,
+            // What keeps the table from being written may be what was wrong; the run tells it.
+            Err(lost) => {
+                tracing::warn!(table = %pipeline.table, error = %lost, "the failure is not recorded")
+            }
+        }
     }
 
     async fn fail(&self, pipeline: &Pipeline, running: RunningBatch, error: &PipelineError, attempt: u32) {

@@ -123,12 +123,12 @@ pub(super) fn transactions(pipeline: &Pipeline, sources: &[PinnedSource]) -> Vec
 
 /// How each source stands in `source_table`: its name, and for every alias of one table but the first the
 /// alias behind it.
-pub(super) fn control_names(sources: &[PinnedSource]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::with_capacity(sources.len());
-    for pinned in sources {
-        let name = pinned.source.name.clone();
+pub(super) fn control_names<'s>(sources: impl IntoIterator<Item = &'s Source>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for source in sources {
+        let name = source.name.clone();
         names.push(match names.contains(&name) {
-            true => format!("{name}#{}", pinned.source.alias),
+            true => format!("{name}#{}", source.alias),
             false => name,
         });
     }
