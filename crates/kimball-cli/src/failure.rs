@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use kimball::{Classify, ExecutorError, FaultKind, Problem, ProblemSeverity, SqlError, counted};
+use kimball::{
+    Classify, ExecutorError, FaultKind, Problem, ProblemSeverity, SettingsError, SqlError, counted,
+};
 use thiserror::Error;
 
 use crate::stderr;
@@ -50,11 +52,6 @@ impl Failure {
                 for problem in problems {
                     stderr::line(format_args!("{}\n", problem.to_string().trim_end()));
                 }
-                if problems.iter().all(|problem| problem.location.is_none() && problem.help.is_none()) {
-                    stderr::note(
-                        "pipelines are looked for in the files and folders you name, else in `configs`",
-                    );
-                }
                 stderr::error(format_args!(
                     "the configuration has {}",
                     counted(errors_in(problems), "error")
@@ -64,6 +61,13 @@ impl Failure {
                 for problem in problems {
                     stderr::error(problem);
                 }
+            }
+            // A paragraph for each dependency, with its file.
+            Self::Executor(error @ (ExecutorError::Undeclared(_) | ExecutorError::MissingUpstream(_))) => {
+                error.message().split("\n\n").for_each(stderr::error)
+            }
+            Self::Executor(ExecutorError::Settings(error)) => {
+                stderr::error(format_args!("{}: {error}", option_of(error)));
             }
             Self::Executor(error) => {
                 stderr::error(error.message());
@@ -78,6 +82,15 @@ impl Failure {
             | Self::Output(_)
             | Self::Obstacle(_) => stderr::error(self),
         }
+    }
+}
+
+/// The option that an error is about.
+fn option_of(error: &SettingsError) -> &'static str {
+    match error {
+        SettingsError::Workers(_) => "--max-workers",
+        SettingsError::Memory(_) => "--memory-limit",
+        SettingsError::RunTime(_) => "--run-time",
     }
 }
 

@@ -35,7 +35,7 @@ mod validate;
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use crate::args::{CommandLine, Verb};
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn go() -> Exit {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&with_verbs(error)),
     };
     if let Some(contradiction) = line.contradiction() {
         return usage(&CommandLine::command().error(ErrorKind::ArgumentConflict, contradiction));
@@ -94,6 +94,26 @@ fn perform(line: &CommandLine) -> Result<Exit, Failure> {
 #[allow(clippy::disallowed_methods, reason = "the command line comes in here")]
 fn arguments() -> Vec<String> {
     std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// Adds to an unknown verb the one that is nearly called so, and all there are.
+fn with_verbs(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let command = CommandLine::command();
+    let verbs: Vec<&str> =
+        command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(clap::Command::get_name).collect();
+    let near = kimball::nearest(word, verbs.iter().copied());
+    let suggested = error.get(ContextKind::SuggestedSubcommand);
+    if let Some(near) = near.filter(|_| suggested.is_none_or(is_nothing)) {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![near.to_owned()]));
+    }
+    let all = format!("the verbs are {}", verbs.join(", "));
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![all.into()]));
+    error
+}
+
+fn is_nothing(suggested: &ContextValue) -> bool {
+    matches!(suggested, ContextValue::Strings(words) if words.is_empty())
 }
 
 /// Help and version go to stdout and are no error; the rest goes to stderr.

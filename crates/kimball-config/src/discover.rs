@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::near_file::nearest_path;
 use crate::problem::Problem;
+use crate::read_file::why_unreadable;
 
 /// Folders inside folders that are searched.
 const MAX_FOLDER_DEPTH: usize = 32;
@@ -59,7 +61,14 @@ impl Search<'_> {
         } else if config.contains(['*', '?', '[']) {
             self.add_glob(config);
         } else {
-            self.problems.push(Problem::error(format!("there is no file or folder `{config}`")));
+            let help = match nearest_path(self.working_dir, &named) {
+                Some(near) => format!("did you mean `{}`?", near.display()),
+                None => {
+                    "pipelines are looked for in the files and folders you name, else in `configs`".to_owned()
+                }
+            };
+            self.problems
+                .push(Problem::error(format!("there is no file or folder `{config}`")).with_help(help));
         }
     }
 
@@ -94,7 +103,10 @@ impl Search<'_> {
             }
         }
         if !matched {
-            self.problems.push(Problem::error(format!("no file matches `{pattern}`")));
+            self.problems.push(
+                Problem::error(format!("no file matches `{pattern}`"))
+                    .with_help("`*` stands for any letters of a name, `**` for folders: `configs/**/*.yml`"),
+            );
         }
     }
 
@@ -134,7 +146,7 @@ impl Search<'_> {
     }
 
     fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
-        self.problems.push(Problem::error(format!("this cannot be read: {error}")).in_file(path));
+        self.problems.push(Problem::error(why_unreadable(error)).in_file(path));
     }
 }
 

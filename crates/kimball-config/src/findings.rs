@@ -42,6 +42,11 @@ impl<'f> Findings<'f> {
         self.add(ProblemSeverity::Error, span, message.into(), Some(help.into()));
     }
 
+    /// An error with what may help, if anything does.
+    pub(crate) fn error_with(&self, span: Span, message: impl Into<String>, help: Option<String>) {
+        self.add(ProblemSeverity::Error, span, message.into(), help);
+    }
+
     /// A warning at a place of the file.
     pub(crate) fn warning(&self, span: Span, message: impl Into<String>) {
         self.add(ProblemSeverity::Warning, span, message.into(), None);

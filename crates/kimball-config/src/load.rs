@@ -11,6 +11,7 @@ use crate::model::{Pipeline, Project, Protection, Target};
 use crate::problem::{Problem, ProblemSeverity};
 use crate::project::{self, Loaded};
 use crate::read_file::read_file;
+use crate::secret::{self, SecretKeys};
 use crate::source_text::{SourceFile, Span};
 use crate::targets::{ChosenTarget, choose_target, targets_path};
 use crate::template::{TemplateContext, render};
@@ -106,16 +107,26 @@ fn sort_key(problem: &Problem) -> (Option<&Path>, Option<(usize, usize)>) {
 pub fn load_target(request: &LoadRequest) -> Result<Target, Vec<Problem>> {
     let path = targets_path(request, &request.working_dir);
     let (target, problems) = choose_target(request, &request.working_dir, path.as_deref());
-    target.map(|target| settled(target, "etl")).ok_or(problems)
+    let has_errors = problems.iter().any(|problem| problem.severity == ProblemSeverity::Error);
+    target.filter(|_| !has_errors).map(|target| settled(target, "etl")).ok_or(problems)
 }
 
 /// Renders, parses and reads one file.
 fn load_file(mut file: SourceFile, context: &TemplateContext, base_dir: &Path) -> (Loaded, Vec<Problem>) {
+    // Until the file is a tree, whatever looks like a secret is kept out of the excerpts.
+    let in_urls = secret::in_urls(file.written());
+    file.hide([secret::in_text(file.written(), SecretKeys::Pipeline), in_urls.clone()].concat());
     if let Err(problems) = render(&mut file, context) {
         return (Loaded { file, read: PipelineFile::default() }, problems);
     }
+    let root = yaml::parse(file.text());
+    if let Ok(Some(root)) = &root {
+        let secrets = secret::in_tree(root, SecretKeys::Pipeline);
+        let secrets = secrets.into_iter().filter_map(|span| file.copied_from(span));
+        file.hide(secrets.chain(in_urls).collect());
+    }
     let findings = Findings::new(&file);
-    let mut read = match yaml::parse(file.text()) {
+    let mut read = match root {
         Ok(Some(root)) if !root.is_null() => read_pipeline(&findings, &root, base_dir),
         Ok(_) => {
             findings.error_with_help(
@@ -126,10 +137,7 @@ fn load_file(mut file: SourceFile, context: &TemplateContext, base_dir: &Path) -
             PipelineFile::default()
         }
         Err(error) => {
-            match error.help {
-                Some(help) => findings.error_with_help(error.span, error.message, help),
-                None => findings.error(error.span, error.message),
-            }
+            findings.error_with(error.span, error.message, error.help);
             PipelineFile::default()
         }
     };

@@ -29,11 +29,11 @@ impl fmt::Display for ProblemSeverity {
 pub struct Location {
     /// 1-based line of the user's file, before templating.
     pub line: usize,
-    /// 1-based column, counted in characters.
+    /// 1-based column in `source_line`, counted in characters.
     pub column: usize,
     /// How many characters are meant; at least 1.
     pub width: usize,
-    /// The text of that line, without its line break.
+    /// The text of that line, without its line break; secrets in it are stars.
     pub source_line: String,
 }
 
@@ -90,14 +90,18 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.severity, printable(&self.message))?;
-        let gutter = self.location.as_ref().map_or(0, |location| location.line.to_string().len());
+        let gutter = match &self.location {
+            Some(location) => location.line.to_string().len(),
+            None => usize::from(self.file.is_some()),
+        };
         if let Some(file) = &self.file {
             write!(f, "\n{:gutter$}--> {}", "", printable(&file.display().to_string()))?;
             if let Some(location) = &self.location {
                 write!(f, ":{}:{}", location.line, location.column)?;
             }
         }
-        if let Some(location) = &self.location {
+        // An empty line shows nothing.
+        if let Some(location) = self.location.as_ref().filter(|location| !location.source_line.is_empty()) {
             let shown = Excerpt::of(location);
             write!(f, "\n{:gutter$} |", "")?;
             write!(f, "\n{} | {}", location.line, shown.text)?;

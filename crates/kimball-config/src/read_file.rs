@@ -1,7 +1,7 @@
 //! Reading one file as text, within a limit.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::problem::Problem;
@@ -16,7 +16,7 @@ pub(crate) const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// A problem when the file cannot be read, is no regular file, is too large or is not UTF-8.
 pub(crate) fn read_file(path: &Path, named: &Path) -> Result<SourceFile, Box<Problem>> {
     let refuse = |message: String| Box::new(Problem::error(message).in_file(named));
-    let unreadable = |error: std::io::Error| refuse(format!("this cannot be read: {error}"));
+    let unreadable = |error: io::Error| refuse(why_unreadable(&error));
     let file = File::open(path).map_err(unreadable)?;
     // A pipe or a device could keep the reader waiting for ever.
     if !file.metadata().map_err(unreadable)?.is_file() {
@@ -33,6 +33,15 @@ pub(crate) fn read_file(path: &Path, named: &Path) -> Result<SourceFile, Box<Pro
             Ok(SourceFile::new(named, text))
         }
         Err(error) => Err(Box::new(not_utf8(named, error))),
+    }
+}
+
+/// Why a file or folder cannot be read, without the number that the system gives to the reason.
+pub(crate) fn why_unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "you may not read this".to_owned(),
+        _ => format!("this cannot be read: {error}"),
     }
 }
 
@@ -79,6 +88,7 @@ mod tests {
         assert_eq!(read(&vec![b'a'; too_large]).unwrap_err().message, "this file is larger than 4 MiB");
         let device = read_file(Path::new("/dev/zero"), Path::new("zero.yml")).unwrap_err();
         assert_eq!(device.message, "this is no file");
-        read_file(Path::new("/nowhere/a.yml"), Path::new("a.yml")).unwrap_err();
+        let nowhere = read_file(Path::new("/nowhere/a.yml"), Path::new("a.yml")).unwrap_err();
+        assert_eq!(nowhere.message, "there is no such file");
     }
 }

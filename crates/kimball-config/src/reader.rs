@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::dialect::keys::{Mapping, advice};
+use crate::dialect::keys::{Mapping, example};
 use crate::findings::Findings;
 use crate::name::TableName;
 use crate::source_text::Span;
 use crate::suggest::nearest;
-use crate::yaml::{Entry, Node, Scalar, Value};
+use crate::yaml::{Entry, Node, Scalar, ScalarStyle, Value};
+
+mod report;
+
+use report::{report_repeated, report_unknown};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub(crate) struct MapReader<'a> {
     mapping: &'static Mapping,
     span: Span,
     entries: HashMap<&'a str, &'a Entry>,
+    /// Known keys that unknown ones seem to mean.
+    misspelled: Vec<&'static str>,
 }
 
 impl<'a> MapReader<'a> {
@@ -49,16 +55,17 @@ impl<'a> MapReader<'a> {
             return None;
         };
         let mut known = HashMap::new();
+        let mut misspelled = Vec::new();
         for entry in entries {
             if !mapping.keys.contains(&entry.key.as_str()) {
-                report_unknown(findings, entry, mapping);
+                misspelled.extend(report_unknown(findings, entry, mapping));
             } else if let Some(first) = known.insert(entry.key.as_str(), entry) {
                 report_repeated(findings, first, entry);
                 known.insert(entry.key.as_str(), first);
             }
         }
         // The first line of a block mapping says enough; its whole text is never underlined.
-        Some(Self { findings, mapping, span: node.span, entries: known })
+        Some(Self { findings, mapping, span: node.span, entries: known, misspelled })
     }
 
     pub(crate) fn findings(&self) -> &'a Findings<'a> {
@@ -86,6 +93,20 @@ impl<'a> MapReader<'a> {
         self.entries.get(key).map_or(self.span, |entry| entry.key_span)
     }
 
+    /// Whether a key that is not there seems to be meant by one that is misspelled: that it is missing need not be said.
+    pub(crate) fn is_misspelled(&self, key: &str) -> bool {
+        !self.entries.contains_key(key) && self.misspelled.contains(&key)
+    }
+
+    /// The place of the name of an entry in the mapping of a key; of the key itself when there is no such entry.
+    pub(crate) fn entry_span(&self, key: &str, name: &str) -> Span {
+        let entries = match self.node(key).map(|node| &node.value) {
+            Some(Value::Mapping(entries)) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().find(|entry| entry.key == name).map_or(self.key_span(key), |entry| entry.key_span)
+    }
+
     /// The node of a key that has to be set.
     pub(crate) fn required(&self, key: &str) -> Option<&'a Node> {
         let node = self.node(key);
@@ -97,10 +118,11 @@ impl<'a> MapReader<'a> {
 
     /// Reports that a key has to be set.
     pub(crate) fn missing(&self, key: &str) {
-        let what = self.mapping.what;
+        let help = example(self.mapping, key).map(str::to_owned);
         match self.entries.get(key) {
-            Some(entry) => self.findings.error(entry.key_span, format!("`{key}` needs a value")),
-            None => self.findings.error(self.span, format!("{what} needs `{key}`")),
+            Some(entry) => self.findings.error_with(entry.key_span, format!("`{key}` needs a value"), help),
+            None if self.is_misspelled(key) => {}
+            None => self.findings.error_with(self.span, format!("{} needs `{key}`", self.mapping.what), help),
         }
     }
 
@@ -117,10 +139,12 @@ impl<'a> MapReader<'a> {
     /// A boolean, `yes` and `off` included.
     pub(crate) fn flag(&self, key: &str) -> Option<Located<bool>> {
         let node = self.node(key)?;
-        match scalar(node).and_then(Scalar::as_bool) {
-            Some(value) => Some(Located::new(value, node.span)),
-            None => self.wrong_kind(key, node, "true or false"),
+        if let Some(value) = scalar(node).and_then(Scalar::as_bool) {
+            return Some(Located::new(value, node.span));
         }
+        let unquoted = scalar(node).map(|scalar| Scalar { style: ScalarStyle::Plain, ..scalar.clone() });
+        let help = unquoted.and_then(|scalar| scalar.as_bool()).map(|_| "leave the quotes out".to_owned());
+        self.wrong_kind_with(key, node, "true or false", help)
     }
 
     /// A whole number of at least `least`.
@@ -206,7 +230,14 @@ impl<'a> MapReader<'a> {
         let node = self.node(key)?;
         match &node.value {
             Value::Sequence(items) => Some(items),
-            _ => self.wrong_kind(key, node, "a list"),
+            Value::Mapping(_) => {
+                let help = format!("begin each entry of `{key}` with `- `");
+                self.wrong_kind_with(key, node, "a list", Some(help))
+            }
+            Value::Scalar(scalar) => {
+                let help = (!scalar.text.is_empty()).then(|| format!("write `[{}]`", clip(&scalar.text)));
+                self.wrong_kind_with(key, node, "a list", help)
+            }
         }
     }
 
@@ -252,37 +283,17 @@ impl<'a> MapReader<'a> {
     }
 
     fn wrong_kind<T>(&self, key: &str, node: &Node, wanted: &str) -> Option<T> {
+        self.wrong_kind_with(key, node, wanted, None)
+    }
+
+    fn wrong_kind_with<T>(&self, key: &str, node: &Node, wanted: &str, help: Option<String>) -> Option<T> {
         let found = match scalar(node) {
             Some(scalar) if !scalar.text.is_empty() => format!("`{}`", clip(&scalar.text)),
             _ => node.kind().to_owned(),
         };
-        self.findings.error(node.span, format!("`{key}` must be {wanted}, found {found}"));
+        self.findings.error_with(node.span, format!("`{key}` must be {wanted}, found {found}"), help);
         None
     }
-}
-
-fn report_unknown(findings: &Findings<'_>, entry: &Entry, mapping: &Mapping) {
-    if findings.is_full() {
-        return findings.error(entry.key_span, "");
-    }
-    let message = format!("unknown key `{}` in {}", clip(&entry.key), mapping.what);
-    match advice(&entry.key).map(str::to_owned).or_else(|| {
-        nearest(&entry.key, mapping.keys.iter().copied()).map(|key| format!("did you mean `{key}`?"))
-    }) {
-        Some(help) => findings.error_with_help(entry.key_span, message, help),
-        None => findings.error(entry.key_span, message),
-    }
-}
-
-fn report_repeated(findings: &Findings<'_>, first: &Entry, again: &Entry) {
-    if findings.is_full() {
-        return findings.error(again.key_span, "");
-    }
-    let line = findings.file().locate(first.key_span).line;
-    findings.error(
-        again.key_span,
-        format!("the key `{}` is there twice, first on line {line}", clip(&again.key)),
-    );
 }
 
 /// A scalar that is text and not blank.
@@ -338,7 +349,9 @@ pub(crate) fn table(findings: &Findings<'_>, node: &Node) -> Option<Located<Tabl
     match TableName::parse(&name.value) {
         Ok(table) => Some(Located::new(table, name.span)),
         Err(error) => {
-            findings.error(node.span, clip(&error.to_string()));
+            let braces =
+                name.value.contains('{').then(|| "templates have double braces: `{{ … }}`".to_owned());
+            findings.error_with(node.span, clip(&error.to_string()), braces);
             None
         }
     }

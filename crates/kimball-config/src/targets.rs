@@ -10,15 +10,17 @@ use crate::dialect::read_merge_strategy;
 use crate::discover::TARGETS_FILE_NAME;
 use crate::findings::Findings;
 use crate::load::LoadRequest;
-use crate::location::{absolute, absolute_path_or_url};
+use crate::location::{absolute, absolute_path_or_url, no_storage, unknown_storage};
 use crate::model::MergeStrategy;
 use crate::name::is_identifier;
+use crate::near_file::nearest_path;
 use crate::problem::Problem;
 use crate::read_file::read_file;
 use crate::reader::{Located, MapReader, clip};
-use crate::source_text::Span;
+use crate::secret::{self, SecretKeys, is_reference, is_secret_name};
+use crate::source_text::{SourceFile, Span};
 use crate::suggest::nearest;
-use crate::yaml::{Value, parse};
+use crate::yaml::{Node, Value, YamlError, parse};
 
 /// The name of the target when there is no targets file.
 const DEFAULT_TARGET: &str = "default";
@@ -28,6 +30,10 @@ const PREFERRED_TARGET: &str = "dev";
 const NO_TEXTS: [&str; 3] = ["storage_options", "control_history_days", "merge_strategy"];
 /// The warehouse when nothing names one.
 const DEFAULT_WAREHOUSE: &str = "./warehouse";
+/// The environment variable that names the warehouse where neither a flag nor the target does.
+const WAREHOUSE_VARIABLE: &str = "KIMBALL_WAREHOUSE";
+/// What a targets file looks like.
+const EXAMPLE: &str = "write `version: 1` and `targets: {dev: {warehouse: ./warehouse, gold_schema: gold}}`";
 
 /// The chosen target, before the ETL schema is known for sure.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +77,7 @@ pub(crate) fn choose_target(
     targets_path: Option<&Path>,
 ) -> (Option<ChosenTarget>, Vec<Problem>) {
     let (targets, mut problems) = match targets_path {
-        Some(path) => read_targets(&working_dir.join(path), path),
+        Some(path) => read_targets(working_dir, path),
         None => (None, Vec::new()),
     };
     let base_dir = targets_path
@@ -91,14 +97,9 @@ pub(crate) fn choose_target(
         }
     };
     let environment = |name: &str| request.environment.get(name).filter(|value| !value.is_empty());
-    let warehouse = match (&request.warehouse, target.settings.get("warehouse")) {
-        (Some(flag), _) => absolute_path_or_url(flag, working_dir),
-        (None, Some(setting)) => absolute_path_or_url(setting, &base_dir),
-        (None, None) => {
-            let text = environment("KIMBALL_WAREHOUSE").map_or(DEFAULT_WAREHOUSE, String::as_str);
-            absolute_path_or_url(text, working_dir)
-        }
-    };
+    let named = target.settings.get("warehouse").map(String::as_str);
+    let (warehouse, problem) = warehouse(request, named, working_dir, &base_dir);
+    problems.extend(problem);
     let etl_schema = request
         .etl_schema
         .as_ref()
@@ -124,6 +125,29 @@ pub(crate) fn choose_target(
         template_values,
     };
     (Some(chosen), problems)
+}
+
+/// The warehouse that the flag, the target or the environment names, absolute or a URL; with a problem where it is none and
+/// stands outside of the targets file, whose own were checked at their places.
+fn warehouse(
+    request: &LoadRequest,
+    setting: Option<&str>,
+    working_dir: &Path,
+    base_dir: &Path,
+) -> (String, Option<Problem>) {
+    let variable = request.environment.get(WAREHOUSE_VARIABLE).filter(|value| !value.is_empty());
+    let (text, base, stands_in) = match (&request.warehouse, setting, variable) {
+        (Some(flag), ..) => (flag.as_str(), working_dir, Some("`--warehouse`".to_owned())),
+        (None, Some(setting), _) => (setting, base_dir, None),
+        (None, None, Some(text)) => {
+            (text.as_str(), working_dir, Some(format!("the environment variable `{WAREHOUSE_VARIABLE}`")))
+        }
+        (None, None, None) => (DEFAULT_WAREHOUSE, working_dir, None),
+    };
+    let problem = unknown_storage(text).zip(stands_in).map(|(scheme, stands_in)| {
+        Problem::error(no_storage(&clip(scheme))).with_help(format!("it stands in {stands_in}"))
+    });
+    (absolute_path_or_url(text, base), problem)
 }
 
 /// The named target, the only one, or `dev`.
@@ -164,28 +188,58 @@ fn pick(
 }
 
 /// Reads and checks a whole targets file; `None` when it holds no targets at all.
-fn read_targets(path: &Path, named: &Path) -> (Option<BTreeMap<String, FileTarget>>, Vec<Problem>) {
-    let file = match read_file(path, named) {
+fn read_targets(working_dir: &Path, named: &Path) -> (Option<BTreeMap<String, FileTarget>>, Vec<Problem>) {
+    let path = working_dir.join(named);
+    if !path.exists() {
+        return (None, vec![no_targets_file(working_dir, named)]);
+    }
+    let mut file = match read_file(&path, named) {
         Ok(file) => file,
         Err(problem) => return (None, vec![*problem]),
     };
+    let root = parse(file.text());
+    hide_secrets(&mut file, root.as_ref());
     let findings = Findings::new(&file);
-    let root = match parse(file.text()) {
+    let root = match root {
         Ok(Some(root)) if !root.is_null() => root,
         Ok(_) => {
-            findings.error(Span::default(), "a targets file needs `version: 1` and `targets`");
+            let message = "a targets file needs `version: 1` and `targets`";
+            findings.error_with_help(Span::default(), message, EXAMPLE);
             return (None, findings.finish().0);
         }
         Err(error) => {
-            match error.help {
-                Some(help) => findings.error_with_help(error.span, error.message, help),
-                None => findings.error(error.span, error.message),
-            }
+            findings.error_with(error.span, error.message, error.help);
             return (None, findings.finish().0);
         }
     };
     let targets = MapReader::open(&findings, &root, &TARGETS_FILE).and_then(|reader| read_all(&reader));
     (targets, findings.finish().0)
+}
+
+fn no_targets_file(working_dir: &Path, named: &Path) -> Problem {
+    let problem = Problem::error(format!("there is no targets file `{}`", named.display()));
+    let usual = || {
+        let usual = PathBuf::from(TARGETS_FILE_NAME);
+        working_dir.join(&usual).is_file().then_some(usual)
+    };
+    match nearest_path(working_dir, named).or_else(usual) {
+        Some(near) => problem.with_help(format!("did you mean `{}`?", near.display())),
+        None => problem,
+    }
+}
+
+/// Keeps what is secret out of every excerpt: of the values that are read, and of all lines that look like it where the
+/// file is no YAML.
+fn hide_secrets(file: &mut SourceFile, root: Result<&Option<Node>, &YamlError>) {
+    let mut hidden = secret::in_urls(file.written());
+    match root {
+        Ok(Some(root)) => {
+            let found = secret::in_tree(root, SecretKeys::Targets);
+            hidden.extend(found.into_iter().map(|span| span.start..span.end));
+        }
+        Ok(None) | Err(_) => hidden.extend(secret::in_text(file.written(), SecretKeys::Targets)),
+    }
+    file.hide(hidden);
 }
 
 fn read_all(reader: &MapReader<'_>) -> Option<BTreeMap<String, FileTarget>> {
@@ -236,6 +290,9 @@ fn read_target(target: &MapReader<'_>) -> FileTarget {
             let message = format!("`{key}` may hold letters, digits, `_` and `-` only");
             target.findings().error(text.span, message);
         }
+        if let Some(scheme) = unknown_storage(&text.value).filter(|_| *key == "warehouse") {
+            target.findings().error(text.span, no_storage(&clip(scheme)));
+        }
         settings.insert((*key).to_owned(), text.value);
     }
     let options = target.texts("storage_options").unwrap_or_default();
@@ -261,11 +318,7 @@ fn control_history_days(target: &MapReader<'_>) -> Option<u32> {
 
 /// Secrets are references, never values.
 fn refuse_secret(target: &MapReader<'_>, name: &str, value: &Located<String>) {
-    let lower = name.to_lowercase();
-    let is_secret = ["secret", "password", "token", "account_key", "sas_key", "shared_access"]
-        .iter()
-        .any(|mark| lower.contains(mark));
-    if is_secret && !value.value.starts_with("env://") {
+    if is_secret_name(name) && !is_reference(&value.value) {
         target.findings().error_with_help(
             value.span,
             format!("`{}` is a secret: it must be a reference", clip(name)),

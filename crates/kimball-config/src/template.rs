@@ -10,6 +10,10 @@ use crate::problem::Problem;
 use crate::source_text::{Piece, Rendered, SourceFile};
 use crate::suggest::nearest;
 
+mod mistake;
+
+use mistake::describe;
+
 /// Work one file may cost: instructions plus 64 bytes of text each, so at most some 32 MB and well under a second.
 const FUEL: u64 = 500_000;
 /// Largest text that a template may grow to.
@@ -75,7 +79,7 @@ pub(crate) fn render(file: &mut SourceFile, context: &TemplateContext) -> Result
             Ok(_) => return Err(problems),
             Err(error) => {
                 let place = Place::of(&error, &attempt);
-                problems.push(describe(&error, place.as_ref(), file, context));
+                problems.push(describe(&error, place.as_ref(), &attempt, file, context));
                 // An undefined variable is replaced by a text of its own length and the template is tried
                 // again, so that all of them are found; any other error ends the search.
                 let undefined = error.kind() == ErrorKind::UndefinedError;
@@ -153,44 +157,6 @@ fn render_once(source: &str, context: &TemplateContext) -> Result<Rendered, Erro
         })
         .collect();
     Ok(Rendered { text, pieces })
-}
-
-fn describe(error: &Error, place: Option<&Place>, file: &SourceFile, context: &TemplateContext) -> Problem {
-    let expression =
-        place.filter(|place| place.exact).and_then(|place| file.written().get(place.range.clone()));
-    let (message, help) = match error.kind() {
-        ErrorKind::UndefinedError => undefined(expression, context),
-        ErrorKind::OutOfFuel => (
-            "the template does too much work or makes too much text".to_owned(),
-            Some("templates are for names and settings; shorten its loops".to_owned()),
-        ),
-        kind => {
-            let detail =
-                error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}"));
-            (format!("the template does not work: {detail}"), None)
-        }
-    };
-    let mut problem = Problem::error(message).in_file(file.path());
-    if let Some(place) = place {
-        problem = problem.at(file.locate_written(place.range.clone()));
-    }
-    problem.help = help;
-    problem
-}
-
-fn undefined(expression: Option<&str>, context: &TemplateContext) -> (String, Option<String>) {
-    let Some(name) = expression.map(str::trim) else {
-        return ("the template uses something that is not defined".to_owned(), None);
-    };
-    let help = match context.nearest(name) {
-        Some(known) => format!("did you mean `{known}`?"),
-        None if name.starts_with("target.") => format!(
-            "the target has {}",
-            context.target_keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
-        ),
-        None => "set it as an environment variable, or use `target.*` of the targets file".to_owned(),
-    };
-    (format!("`{name}` is not defined"), Some(help))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What can go wrong with one pipeline, and with a whole run.
 
 use std::error::Error;
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Display};
 use std::io;
 
 use kimball_config::{Problem, TableName};
@@ -96,10 +96,10 @@ pub enum ExecutorError {
     #[error("{}", paragraphs(.0))]
     Config(Vec<Problem>),
     /// The pipelines cannot be brought into an order, or two write one table.
-    #[error("{}", lines(.0))]
+    #[error("{}", paragraphs(.0))]
     Plan(Vec<PlanProblem>),
     /// Dependencies that the target `prod` wants declared.
-    #[error("{}; the target `prod` wants every dependency in depends_on", lines(.0))]
+    #[error("{}", undeclared(.0))]
     Undeclared(Vec<PlanWarning>),
     /// An option cannot be used.
     #[error(transparent)]
@@ -163,31 +163,37 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-fn lines<T: Display>(items: &[T]) -> String {
-    joined(items, "\n")
+/// Problems with their files and source lines, an empty line between each two.
+fn paragraphs<T: Display>(problems: &[T]) -> String {
+    let problems = problems.iter().map(|problem| problem.to_string().trim_end().to_owned());
+    problems.collect::<Vec<_>>().join("\n\n")
 }
 
-/// Problems with their source lines, an empty line between each two.
-fn paragraphs(problems: &[Problem]) -> String {
-    joined(problems, "\n\n")
+/// A paragraph for each dependency that nobody declared.
+fn undeclared(warnings: &[PlanWarning]) -> String {
+    let described = warnings.iter().map(|warning| {
+        let (file, help) = (warning.config_path().display(), warning.help());
+        format!(
+            "{warning}; the target `prod` wants every dependency in depends_on\n --> {file}\n  = help: {help}"
+        )
+    });
+    paragraphs(&described.collect::<Vec<_>>())
 }
 
-fn joined<T: Display>(items: &[T], between: &str) -> String {
-    items.iter().map(|item| item.to_string().trim_end().to_owned()).collect::<Vec<_>>().join(between)
-}
-
+/// A paragraph for each table that is missing.
 pub(crate) fn missing(tables: &[ExternalTable]) -> String {
-    let mut text = String::new();
-    for (index, ExternalTable { pipeline, table, reason }) in tables.iter().enumerate() {
-        let between = if index == 0 { "" } else { "\n" };
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "{between}{pipeline} needs {table} ({reason}), which no pipeline of this run writes and the \
-             warehouse does not hold; load it first, or add its configuration"
-        );
-    }
-    text
+    let described = tables.iter().map(|ExternalTable { pipeline, table, reason, config_path, near }| {
+        let file = config_path.display();
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "load it first, or add its configuration".to_owned(),
+        };
+        format!(
+            "{pipeline} needs {table} ({reason}), which no pipeline of this run writes and the warehouse does not \
+             hold\n --> {file}\n  = help: {help}"
+        )
+    });
+    paragraphs(&described.collect::<Vec<_>>())
 }
 
 fn unsuccessful(result: &PipelineResult) -> impl Display + '_ {
@@ -211,9 +217,10 @@ mod tests {
 
     use std::io;
 
+    use kimball_plan::Reason;
     use kimball_retry::{Classify, FaultKind};
 
-    use super::{ExecutorError, PipelineError};
+    use super::{ExecutorError, ExternalTable, PipelineError, PlanWarning};
     use crate::fixture::{summary_of_three, table};
 
     fn failed(source: Option<io::Error>) -> PipelineError {
@@ -248,6 +255,35 @@ mod tests {
         let error = ExecutorError::PipelineFailed(result);
         assert_eq!(error.kind(), FaultKind::DataQuality);
         assert_eq!(error.to_string(), "gold.dim_product: DataQualityError: 2 rows have no product_id");
+    }
+
+    #[test]
+    fn what_is_missing_or_undeclared_is_told_with_its_file_and_what_to_do() {
+        let external = |near: Option<&str>| ExternalTable {
+            pipeline: table("gold.fact_a"),
+            table: table("gold.dim_gone"),
+            reason: Reason::Declared,
+            config_path: "configs/a.yml".into(),
+            near: near.map(table),
+        };
+        assert_eq!(
+            ExecutorError::MissingUpstream(vec![external(None), external(Some("gold.dim_one"))]).to_string(),
+            "gold.fact_a needs gold.dim_gone (depends_on), which no pipeline of this run writes and the warehouse does \
+             not hold\n --> configs/a.yml\n  = help: load it first, or add its configuration\n\n\
+             gold.fact_a needs gold.dim_gone (depends_on), which no pipeline of this run writes and the warehouse does \
+             not hold\n --> configs/a.yml\n  = help: did you mean `gold.dim_one`?"
+        );
+        let undeclared = PlanWarning::Undeclared {
+            pipeline: table("gold.fact_a"),
+            config_path: "configs/a.yml".into(),
+            dependency: table("gold.dim_b"),
+            reasons: vec![Reason::ReadsSource],
+        };
+        assert_eq!(
+            ExecutorError::Undeclared(vec![undeclared]).to_string(),
+            "gold.fact_a needs gold.dim_b (source), which its depends_on does not name; the target `prod` wants every \
+             dependency in depends_on\n --> configs/a.yml\n  = help: add it: `depends_on: [gold.dim_b]`"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use kimball_config::{Pipeline, TableName};
+use kimball_config::{Pipeline, TableName, nearest};
 use kimball_plan::Plan;
 use thiserror::Error;
 
@@ -56,12 +56,14 @@ pub enum SelectionError {
     #[error("`{0}`: there is no earlier run to look at")]
     NoResults(String),
     /// It means no pipeline of the project.
-    #[error("`{selector}` selects no pipeline; the project has {tables}")]
+    #[error("`{selector}` selects no pipeline; {}the project has {tables}", did_you_mean(near.as_deref()))]
     NoMatch {
         /// The selector as written.
         selector: String,
-        /// The tables there are, a few of them when there are many; for tags, the tags.
+        /// The tables there are, a few of them when there are many; for tags, the tags; for waves, their number.
         tables: String,
+        /// The selector that is nearly so and means something.
+        near: Option<String>,
     },
     /// Everything was excluded.
     #[error("nothing is left to run: every selected pipeline is excluded")]
@@ -180,12 +182,28 @@ impl Choice<'_> {
 
     fn no_match(&self, selector: &Selector) -> SelectionError {
         const SHOWN: usize = 10;
-        let all: Vec<String> = match selector.meant {
-            Meant::Tag(_) => {
+        let tables = || self.plan.pipelines().map(|pipeline| &pipeline.table);
+        let (all, near): (Vec<String>, Option<String>) = match &selector.meant {
+            Meant::Tag(tag) => {
                 let tags: BTreeSet<&String> = self.pipelines.iter().flat_map(|it| &it.tags).collect();
-                tags.into_iter().map(|tag| format!("tag:{tag}")).collect()
+                let near = nearest(tag, tags.iter().map(|tag| tag.as_str())).map(|tag| format!("tag:{tag}"));
+                (tags.into_iter().map(|tag| format!("tag:{tag}")).collect(), near)
             }
-            _ => self.plan.pipelines().map(|pipeline| pipeline.table.to_string()).collect(),
+            Meant::Wave(_) => {
+                let waves = self.plan.waves().len();
+                (vec![format!("{waves} wave{}", if waves == 1 { "" } else { "s" })], None)
+            }
+            Meant::Name(name) => {
+                let all: Vec<String> = tables().map(ToString::to_string).collect();
+                let last_parts = tables().map(TableName::table);
+                let near = match name.contains('.') {
+                    true => nearest(name, all.iter().map(String::as_str)),
+                    false => nearest(name, last_parts),
+                };
+                let near = near.map(str::to_owned);
+                (all, near)
+            }
+            Meant::Result(_) => (tables().map(ToString::to_string).collect(), None),
         };
         let tables = match all.get(..SHOWN) {
             _ if all.is_empty() => "no tags".to_owned(),
@@ -194,8 +212,12 @@ impl Choice<'_> {
             }
             _ => all.join(", "),
         };
-        SelectionError::NoMatch { selector: selector.text.clone(), tables }
+        SelectionError::NoMatch { selector: selector.text.clone(), tables, near }
     }
+}
+
+fn did_you_mean(near: Option<&str>) -> String {
+    near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default()
 }
 
 fn is_called(table: &TableName, name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kimball_config::TableName;
+use kimball_config::{TableName, nearest};
 use kimball_plan::{ExternalTable, Plan, Reason};
 
 use crate::error::PipelineError;
@@ -10,6 +10,7 @@ use crate::error::PipelineError;
 /// The tables that pipelines point at by a foreign key or `depends_on`, that no pipeline of the plan writes
 /// and for which `exists` says no.
 ///
+/// Each with the table of the plan that is called nearly so, if there is one.
 /// A missing source is not among them: it is the failure of the pipeline that reads it.
 pub(crate) async fn missing(
     plan: &Plan,
@@ -27,10 +28,18 @@ pub(crate) async fn missing(
         };
         asked.insert(&external.table, there);
         if !there {
-            missing.push(external.clone());
+            missing.push(ExternalTable { near: near(plan, external), ..external.clone() });
         }
     }
     Ok(missing)
+}
+
+/// The table of another pipeline that is called as the missing one, in another schema or nearly.
+fn near(plan: &Plan, missing: &ExternalTable) -> Option<TableName> {
+    let wanted = missing.table.table();
+    let others = || plan.pipelines().map(|other| &other.table).filter(|other| **other != missing.pipeline);
+    let called = |name: &str| others().find(|other| other.table() == name).cloned();
+    called(wanted).or_else(|| called(nearest(wanted, others().map(TableName::table))?))
 }
 
 #[cfg(test)]
@@ -63,5 +72,25 @@ mod tests {
         let mut asked = asked.into_inner();
         asked.sort();
         assert_eq!(asked, ["gold.dim_gone", "gold.dim_there"]);
+    }
+
+    #[tokio::test]
+    async fn a_missing_table_is_told_from_one_that_is_called_nearly_so() {
+        let mut misspelled = fact("gold.fact_a", &["gold.dim_custmer"]);
+        misspelled.depends_on =
+            vec![table("golf.dim_customer"), table("gold.fact_aa"), table("gold.dim_other")];
+        let plan = Plan::of(&[misspelled, dimension("gold.dim_customer")]).unwrap();
+        let missing = missing(&plan, async |_| Ok(false)).await.unwrap();
+        let near = missing.iter().map(|it| (it.table.to_string(), it.near.as_ref().map(ToString::to_string)));
+        let customer = || Some("gold.dim_customer".to_owned());
+        assert_eq!(
+            near.collect::<Vec<_>>(),
+            [
+                ("gold.dim_custmer".to_owned(), customer()),
+                ("gold.dim_other".to_owned(), None),
+                ("gold.fact_aa".to_owned(), None),
+                ("golf.dim_customer".to_owned(), customer()),
+            ]
+        );
     }
 }

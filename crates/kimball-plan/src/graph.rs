@@ -53,7 +53,11 @@ impl<'p> DependencyGraph<'p> {
         let mut external = BTreeSet::new();
         for (table, writers) in writers {
             let mut needs: BTreeMap<NodeId, BTreeSet<Reason>> = BTreeMap::new();
-            for (needed, reason) in writers.iter().flat_map(|pipeline| needed_tables(pipeline)) {
+            let needed_by = |pipeline: &&'p Pipeline| {
+                let file = &pipeline.config_path;
+                needed_tables(pipeline).map(move |(needed, reason)| (needed, reason, file))
+            };
+            for (needed, reason, file) in writers.iter().flat_map(needed_by) {
                 if let Some(id) = ids.get(needed) {
                     needs.entry(*id).or_default().insert(reason);
                 } else if let Some(id) = companions.get(needed) {
@@ -61,7 +65,8 @@ impl<'p> DependencyGraph<'p> {
                     needs.entry(*id).or_default().insert(Reason::Companion { table, reason });
                 } else {
                     let (pipeline, table) = (table.clone(), needed.clone());
-                    external.insert(ExternalTable { pipeline, table, reason });
+                    let config_path = file.clone();
+                    external.insert(ExternalTable { pipeline, table, reason, config_path, near: None });
                 }
             }
             nodes.push(Node { table, writers, needs });

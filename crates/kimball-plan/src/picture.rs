@@ -129,7 +129,7 @@ struct Arrow<'p> {
 impl<'p> Drawing<'p> {
     fn of(plan: &'p Plan) -> Self {
         let mut external: BTreeMap<(&TableName, &TableName), Vec<&Reason>> = BTreeMap::new();
-        for ExternalTable { pipeline, table, reason } in plan.external() {
+        for ExternalTable { pipeline, table, reason, .. } in plan.external() {
             external.entry((table, pipeline)).or_default().push(reason);
         }
         let mut ids = BTreeMap::new();

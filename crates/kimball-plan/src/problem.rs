@@ -7,7 +7,10 @@ use thiserror::Error;
 
 use crate::reason::{Reason, comma_separated};
 
-/// Why a set of pipelines cannot be planned.
+/// What to do about a circle.
+const CUT: &str = "remove one of these dependencies";
+
+/// Why a set of pipelines cannot be planned. `Display` shows the files, and for a circle a line for each of its steps.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PlanProblem {
     /// Several pipelines write one table, each as its own or besides its own.
@@ -19,7 +22,7 @@ pub enum PlanProblem {
         config_paths: Vec<PathBuf>,
     },
     /// Pipelines need each other in a circle, or one needs itself.
-    #[error("cycle: {}; {}", arrows(path), explained(path, reasons))]
+    #[error("{}{}\n  = help: {CUT}", arrows(path), steps(path, reasons, config_paths))]
     Cycle {
         /// The tables along the circle, each needing the next; the first and the last are the same.
         path: Vec<TableName>,
@@ -35,6 +38,24 @@ impl PlanProblem {
     pub fn config_paths(&self) -> &[PathBuf] {
         match self {
             Self::SeveralWriters { config_paths, .. } | Self::Cycle { config_paths, .. } => config_paths,
+        }
+    }
+
+    /// The problem in one line, for programs that show files and advice in their own way.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::SeveralWriters { .. } => self.to_string(),
+            Self::Cycle { path, reasons, .. } => {
+                format!("{}; {}", arrows(path), explained(path, reasons).join(", "))
+            }
+        }
+    }
+
+    /// What to do about it, where that can be said.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::SeveralWriters { .. } => None,
+            Self::Cycle { .. } => Some(CUT),
         }
     }
 }
@@ -67,6 +88,13 @@ impl PlanWarning {
             Self::Undeclared { config_path, .. } => config_path,
         }
     }
+
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Undeclared { dependency, .. } => format!("add it: `depends_on: [{dependency}]`"),
+        }
+    }
 }
 
 /// `a.yml, b.yml and c.yml`.
@@ -78,17 +106,28 @@ fn listed(paths: &[PathBuf]) -> String {
     }
 }
 
-/// `gold.a → gold.b → gold.a`.
+/// `cycle: gold.a → gold.b → gold.a`.
 fn arrows(path: &[TableName]) -> String {
-    path.iter().map(TableName::to_string).collect::<Vec<_>>().join(" → ")
+    format!("cycle: {}", path.iter().map(TableName::to_string).collect::<Vec<_>>().join(" → "))
 }
 
-/// `gold.a needs gold.b (source), gold.b needs gold.a (depends_on)`.
-fn explained(path: &[TableName], reasons: &[Vec<Reason>]) -> String {
+/// `gold.a needs gold.b (source)` for each step.
+fn explained(path: &[TableName], reasons: &[Vec<Reason>]) -> Vec<String> {
     let steps = path.windows(2).zip(reasons).filter_map(|(pair, reasons)| match pair {
         [from, to] if from == to => Some(format!("{from} needs itself ({})", comma_separated(reasons))),
         [from, to] => Some(format!("{from} needs {to} ({})", comma_separated(reasons))),
         _ => None,
     });
-    steps.collect::<Vec<_>>().join(", ")
+    steps.collect()
+}
+
+/// A line for each step, with its file; the files apart where several write one of the tables.
+fn steps(path: &[TableName], reasons: &[Vec<Reason>], files: &[PathBuf]) -> String {
+    let steps = explained(path, reasons);
+    if steps.len() == files.len() {
+        let lines = files.iter().zip(steps).map(|(file, step)| format!("\n --> {}: {step}", file.display()));
+        return lines.collect();
+    }
+    let files: String = files.iter().map(|file| format!("\n --> {}", file.display())).collect();
+    format!("; {}{files}", steps.join(", "))
 }

@@ -1,6 +1,7 @@
 //! Why one pipeline comes after another.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use kimball_config::TableName;
 
@@ -54,6 +55,10 @@ pub struct ExternalTable {
     pub table: TableName,
     /// Why it is needed; a table needed for several reasons is listed once for each.
     pub reason: Reason,
+    /// The file of the pipeline.
+    pub config_path: PathBuf,
+    /// The table of another pipeline that is called nearly so; a plan does not look for it.
+    pub near: Option<TableName>,
 }
 
 /// Where a pipeline stands, and what keeps it from standing earlier.

@@ -87,7 +87,7 @@ fn values_that_mean_nothing_are_refused() {
 #[test]
 fn configs_come_as_arguments_and_as_options() {
     let parsed = parse("kimball plan a.yml b --config c/*.yml").unwrap();
-    let Verb::Plan(configs) = parsed.verb else { panic!("no plan") };
+    let Verb::Plan { configs, .. } = parsed.verb else { panic!("no plan") };
     assert_eq!(configs.paths, ["a.yml", "b"]);
     assert_eq!(parsed.options.configs, ["c/*.yml"]);
 }

@@ -45,6 +45,9 @@ pub(crate) fn read(
 }
 
 fn read_merge_keys(reader: &MapReader<'_>) -> Option<Vec<Located<String>>> {
+    if reader.is_misspelled("merge_keys") {
+        return None;
+    }
     if reader.node("merge_keys").is_none() {
         reader.findings().error_with_help(
             reader.key_span("table_type"),

@@ -25,11 +25,12 @@ pub(crate) struct ForeignKeyMark {
 impl ForeignKeyMark {
     fn of(key: &MapReader<'_>) -> Self {
         let early_arriving = key.mapping("lookup", &LOOKUP).and_then(|lookup| lookup.node("early_arriving"));
+        let value = |name: &str| key.node(name).map_or(key.key_span(name), |node| node.span);
         Self {
-            references: key.key_span("references"),
-            dimension_key: key.key_span("dimension_key"),
-            relationship: key.key_span("relationship"),
-            durable_dimension_key: key.key_span("durable_dimension_key"),
+            references: value("references"),
+            dimension_key: value("dimension_key"),
+            relationship: value("relationship"),
+            durable_dimension_key: value("durable_dimension_key"),
             early_arriving: early_arriving.map(|node| node.span),
         }
     }
@@ -97,7 +98,7 @@ fn read(key: &MapReader<'_>) -> Option<ForeignKey> {
     }
     let lookup = lookup_reader.and_then(|lookup| {
         for needed in ["references", "dimension_key"] {
-            if key.node(needed).is_none() {
+            if key.node(needed).is_none() && !key.is_misspelled(needed) {
                 key.findings().error(lookup.span(), format!("a lookup needs `{needed}` of its foreign key"));
             }
         }
@@ -127,7 +128,7 @@ fn read_durable(key: &MapReader<'_>) -> Option<DurableReference> {
         return None;
     };
     for needed in ["references", "dimension_key", "durable_column", "durable_dimension_key"] {
-        if key.node(needed).is_none() {
+        if key.node(needed).is_none() && !key.is_misspelled(needed) {
             findings.error(relationship.span, format!("`relationship: type7` needs `{needed}`"));
         }
     }

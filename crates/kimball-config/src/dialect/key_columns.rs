@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::columns::{self, column, same};
+use super::keys::KEYS;
 use super::pipeline::{KeyField, key_readers};
 use crate::reader::{Located, MapReader};
 
@@ -108,7 +109,23 @@ fn durable_key(reader: &MapReader<'_>, scd_type: Option<&Located<i64>>) -> Optio
 }
 
 fn missing(reader: &MapReader<'_>, field: &str) {
+    // What is misspelled is told already.
+    let nested = reader.mapping("keys", &KEYS);
+    let is_told = [field, "keys"].iter().any(|key| reader.is_misspelled(key))
+        || nested.is_some_and(|keys| keys.is_misspelled(field));
+    if is_told {
+        return;
+    }
     let span =
         if reader.node("keys").is_some() { reader.key_span("keys") } else { reader.key_span("table_type") };
-    reader.findings().error(span, format!("a dimension needs `keys.{field}`"));
+    let help = match field {
+        "surrogate_key" => "name the column that a run fills with it, such as `surrogate_key: customer_sk`",
+        "natural_keys" => {
+            "name the columns that tell members apart in the source, such as `natural_keys: [customer_id]`"
+        }
+        _ => {
+            "name the column that a run fills with it, the same in all versions of a member, such as `durable_key: customer_dk`"
+        }
+    };
+    reader.findings().error_with_help(span, format!("a dimension needs `keys.{field}`"), help);
 }

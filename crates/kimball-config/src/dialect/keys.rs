@@ -119,8 +119,35 @@ pub(crate) fn advice(key: &str) -> Option<&'static str> {
         "state_table" => "only `temporal_state_table` is kept; remove it",
         "row_filter" | "abac_policies" => "access rules belong to the catalog; remove it",
         "generated_columns" => "compute the column in `transformation_sql`",
-        "vacuum_after_merge" | "vacuum_retention_hours" => "use `kimball vacuum`; remove it",
+        "vacuum_after_merge" | "vacuum_retention_hours" => {
+            "files that no version needs are left alone; remove it"
+        }
         "modeling_exceptions" => "nothing reads it; remove it",
+        _ => return None,
+    })
+}
+
+/// What to write for a key that has to be there.
+pub(crate) fn example(mapping: &Mapping, key: &str) -> Option<&'static str> {
+    Some(match (mapping.what, key) {
+        (_, "table_name") => "write `table_name: gold.dim_customer`",
+        (_, "table_type") => "write `table_type: dimension` or `table_type: fact`",
+        (_, "sources") => "write `sources: [{name: silver.customers}]`",
+        ("a source", "name") => "write `name: silver.customers`",
+        ("a foreign key", "column") => "write `column: customer_sk`",
+        ("a lookup", "source_columns") => "write `source_columns: [customer_id]`",
+        ("a mini-dimension", "table") => "write `table: gold.dim_customer_profile`",
+        ("a junk dimension", "dimension_table") => "write `dimension_table: gold.dim_order_flags`",
+        ("a pii column", "secret_ref") => {
+            "write `secret_ref: env://NAME` for the environment variable that holds it"
+        }
+        ("a pii column", "strategy") => {
+            "write `strategy: mask`, or `tokenize`, `fast_hash`, `null` or `drop`"
+        }
+        ("a targets file", "version") => "write `version: 1`",
+        ("a targets file", "targets") => {
+            "write `targets: {dev: {warehouse: ./warehouse, gold_schema: gold}}`"
+        }
         _ => return None,
     })
 }

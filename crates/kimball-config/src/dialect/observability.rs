@@ -4,6 +4,7 @@ use super::keys::OBSERVABILITY;
 use crate::model::{Observability, SecretReference, Severity};
 use crate::name::is_identifier;
 use crate::reader::{MapReader, clip};
+use crate::secret::is_variable;
 
 /// The only name of the table of unresolved keys: all facts of a run share it.
 const UNRESOLVED_KEYS: &str = "etl_unresolved_dimension_keys";
@@ -31,13 +32,13 @@ pub(crate) fn read(reader: &MapReader<'_>) -> Observability {
         read.write_failure = failure.value;
     }
     if let Some(variable) = observability.text("webhook_env") {
-        if variable.value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        if is_variable(&variable.value) {
             read.webhook = SecretReference { name: variable.value, value: None };
         } else {
             observability.findings().error_with_help(
                 variable.span,
                 "`webhook_env` is the name of an environment variable",
-                "the variable holds the URL, which is a secret",
+                "write its name, such as `webhook_env: ALERTS_URL`: the URL is a secret, which the variable holds",
             );
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::FileFormat;
 use crate::reader::{Located, MapReader, clip};
+use crate::source_text::Span;
 use crate::suggest::nearest;
 use crate::yaml::{Scalar, ScalarStyle};
 
@@ -45,32 +46,48 @@ pub(crate) fn read(source: &MapReader<'_>, format: Option<FileFormat>) -> BTreeM
         return BTreeMap::new();
     };
     let mut options = BTreeMap::new();
-    for (name, value) in written {
-        let name = name.to_lowercase();
-        let span = value.span;
+    for (written, value) in written {
+        let place = source.entry_span("options", &written);
+        let name = written.to_lowercase();
         let value = match format {
-            FileFormat::Csv => csv_value(source, &name, value),
+            FileFormat::Csv => csv_value(source, &name, place, value),
             FileFormat::Parquet | FileFormat::Json => {
-                source.findings().error(span, format!("`options.{}` is not supported yet", clip(&name)));
+                refuse(source, &name, place, format);
                 None
             }
         };
         let Some(value) = value else { continue };
         if options.insert(name.clone(), value).is_some() {
-            source.findings().error(span, format!("the option `{}` is there twice", clip(&name)));
+            source.findings().error(place, format!("the option `{}` is there twice", clip(&name)));
         }
     }
     options
 }
 
-fn csv_value(source: &MapReader<'_>, name: &str, value: Located<String>) -> Option<String> {
+/// No option of these formats is known: what one may want is either so or cannot be.
+fn refuse(source: &MapReader<'_>, name: &str, place: Span, format: FileFormat) {
+    let help = match format {
+        FileFormat::Json => "remove it: a json file holds one object a line",
+        FileFormat::Parquet | FileFormat::Csv => "remove it: a parquet file says itself what it holds",
+    };
+    source.findings().error_with_help(place, format!("`options.{}` is not supported yet", clip(name)), help);
+}
+
+fn csv_value(source: &MapReader<'_>, name: &str, place: Span, value: Located<String>) -> Option<String> {
     let findings = source.findings();
     let Some((_, wanted)) = CSV_OPTIONS.iter().find(|(known, _)| *known == name) else {
         let message = format!("unknown option `{}` of a csv source", clip(name));
-        match nearest(name, CSV_OPTIONS.iter().map(|(known, _)| *known)) {
-            Some(known) => findings.error_with_help(value.span, message, format!("did you mean `{known}`?")),
-            None => findings.error(value.span, message),
-        }
+        let known = CSV_OPTIONS.iter().filter(|(_, wanted)| !matches!(wanted, Wanted::Inert(_)));
+        let known: Vec<String> = known.map(|(known, _)| format!("`{known}`")).collect();
+        let all = format!("the options are {}", known.join(", "));
+        let names = || CSV_OPTIONS.iter().map(|(known, _)| *known);
+        // `separator` and the like begin as the option does.
+        let near = nearest(name, names()).or_else(|| names().find(|known| name.starts_with(known)));
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`? {all}"),
+            None => all,
+        };
+        findings.error_with_help(place, message, help);
         return None;
     };
     match wanted {

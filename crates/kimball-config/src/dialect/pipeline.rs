@@ -159,7 +159,8 @@ fn read_transformation(reader: &MapReader<'_>, sources: &[Source]) -> Option<Tra
         Some(Value::Sequence(items)) => items.len(),
         _ => 0,
     };
-    if listed > 1 && reader.node("transformation_sql").is_none() {
+    let has_query = reader.node("transformation_sql").is_some() || reader.is_misspelled("transformation_sql");
+    if listed > 1 && !has_query {
         reader.findings().error_with_help(
             reader.key_span("sources"),
             "several sources need a `transformation_sql` that joins them",
@@ -167,11 +168,9 @@ fn read_transformation(reader: &MapReader<'_>, sources: &[Source]) -> Option<Tra
         );
     }
     let text = reader.text("transformation_sql")?;
-    let node = reader.node("transformation_sql")?;
-    let style = scalar(node)?.style;
     // A source that could not be read must not make the query look wrong.
     let all_sources = (sources.len() == listed).then_some(sources);
-    sql::check_query(reader.findings(), &text, style, all_sources);
+    sql::check_query(reader.findings(), &text, all_sources);
     let line = reader.findings().file().locate(text.span).line;
     Some(Transformation { sql: text.value, line })
 }

@@ -15,18 +15,50 @@ struct TypeRule {
     key: &'static str,
     allowed: &'static [i64],
     needed: &'static [i64],
+    /// What to do where it is needed.
+    help: &'static str,
 }
+
+/// What the types do, in a phrase each.
+const TYPES: &str = "0 keeps the first values, 1 overwrites, 2 keeps versions, 3 keeps the previous values, 4 has a history \
+                     table or mini-dimensions, 5 is 4 with the current mini-dimension on the row, 6 is 2 with the current \
+                     values, 7 is 2 with a durable key";
 
 const ANY_TYPE: &[i64] = &[0, 1, 2, 3, 4, 5, 6, 7];
 
 /// Keys of the types; `effective_at` and `track_history_columns` do no harm elsewhere and are noted instead.
 const TYPE_RULES: &[TypeRule] = &[
-    TypeRule { key: "effective_at", allowed: ANY_TYPE, needed: &[2, 7] },
-    TypeRule { key: "track_history_columns", allowed: ANY_TYPE, needed: &[2, 6, 7] },
-    TypeRule { key: "previous_columns", allowed: &[3], needed: &[3] },
-    TypeRule { key: "history_table", allowed: &[4], needed: &[] },
-    TypeRule { key: "mini_dimensions", allowed: ANY_TYPE, needed: &[5] },
-    TypeRule { key: "current_value_columns", allowed: &[6], needed: &[6] },
+    TypeRule {
+        key: "effective_at",
+        allowed: ANY_TYPE,
+        needed: &[2, 7],
+        help: "name the column that says since when a row is true, such as `effective_at: updated_at`",
+    },
+    TypeRule {
+        key: "track_history_columns",
+        allowed: ANY_TYPE,
+        needed: &[2, 6, 7],
+        help: "name the columns whose change makes a version, such as `[city, segment]`, or `[\"*\"]` for all",
+    },
+    TypeRule {
+        key: "previous_columns",
+        allowed: &[3],
+        needed: &[3],
+        help: "name the column that takes the value before, such as `previous_columns: {city: previous_city}`",
+    },
+    TypeRule { key: "history_table", allowed: &[4], needed: &[], help: "" },
+    TypeRule {
+        key: "mini_dimensions",
+        allowed: ANY_TYPE,
+        needed: &[5],
+        help: "write `mini_dimensions: [{table: gold.dim_profile, surrogate_key: profile_sk, columns: [segment]}]`",
+    },
+    TypeRule {
+        key: "current_value_columns",
+        allowed: &[6],
+        needed: &[6],
+        help: "name the columns whose newest value stands on every version, such as `current_value_columns: [city]`",
+    },
 ];
 
 /// Columns of a type 4 history table beside the key, which it calls as the dimension does.
@@ -40,7 +72,7 @@ pub(super) fn number(reader: &MapReader<'_>) -> Option<Located<i64>> {
     let scd_type = reader.integer("scd_type", 0)?;
     if scd_type.value > 7 {
         let message = format!("`scd_type` must be 0 to 7, found {}", scd_type.value);
-        reader.findings().error(scd_type.span, message);
+        reader.findings().error_with_help(scd_type.span, message, TYPES);
         return None;
     }
     Some(scd_type)
@@ -103,8 +135,9 @@ fn check_type_rule(reader: &MapReader<'_>, rule: &TypeRule, scd_type: &Located<i
             let message = format!("`{}` is for type {types}, this dimension is type {number}", rule.key);
             reader.findings().error(reader.key_span(rule.key), message);
         }
-    } else if rule.needed.contains(&number) {
-        reader.findings().error(scd_type.span, format!("type {number} needs `{}`", rule.key));
+    } else if rule.needed.contains(&number) && !reader.is_misspelled(rule.key) {
+        let message = format!("type {number} needs `{}`", rule.key);
+        reader.findings().error_with_help(scd_type.span, message, rule.help);
     }
 }
 

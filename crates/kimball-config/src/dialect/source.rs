@@ -28,8 +28,8 @@ pub(crate) fn read_sources(
         let Some((source, reference)) = read_source(&item, base_dir) else { continue };
         contract_refs.extend(reference.map(|reference| (source.alias.clone(), reference)));
         if let Some(other) = aliases.insert(source.alias.to_lowercase(), source.name.clone()) {
-            let span =
-                if item.node("alias").is_some() { item.key_span("alias") } else { item.key_span("name") };
+            let named = item.node("alias").or_else(|| item.node("name"));
+            let span = named.map_or(item.span(), |node| node.span);
             item.findings().error_with_help(
                 span,
                 format!("the alias `{}` is taken by the source `{}`", source.alias, clip(&other)),
@@ -117,7 +117,7 @@ fn read_location(
             Some(SourceLocation::Files { format, path: absolute_path_or_url(&path.value, base_dir), options })
         }
         (Format::File(_), None) => {
-            if source.node("path").is_none() {
+            if source.node("path").is_none() && !source.is_misspelled("path") {
                 source.findings().error_with_help(
                     source.key_span("format"),
                     "a source of files needs `path`",

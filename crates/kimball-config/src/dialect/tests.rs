@@ -13,6 +13,7 @@ mod dimensions;
 mod fact_patterns;
 mod facts;
 mod foreign_keys;
+mod helps;
 mod histories;
 mod junk_dimensions;
 mod measures;

@@ -62,7 +62,7 @@ fn parse(findings: &Findings<'_>, source: &str) -> Option<Contract> {
             None
         }
         Err(error) => {
-            findings.error(error.span, error.message);
+            findings.error_with(error.span, error.message, error.help);
             None
         }
     }

@@ -8,6 +8,7 @@ mod companions;
 
 mod fingerprints;
 mod hostile;
+mod messages;
 mod references;
 mod rendering;
 
@@ -266,12 +267,11 @@ fn all_problems_of_all_files_are_reported_in_one_go() {
     let shown = shown(&outcome);
     let expected = [
         "configs/a.yml:1: unknown key `tabel_name` in a pipeline",
-        "configs/a.yml:1: a pipeline needs `table_name`",
         "configs/a.yml:2: `table_type` must be `dimension` or `fact`, found `dimensoin`",
         "configs/a.yml:3: `sources` needs one source at least",
         "configs/b.yml:2: a fact needs `merge_keys`",
         "configs/b.yml:4: unknown key `mystery` in a pipeline",
-        "configs/c.yml:2: this is not YAML: ",
+        "configs/c.yml:1: this is not YAML: this `[` is not closed",
         "configs/d.yml:1: `nope` is not defined",
         "configs/d.yml:2: `also.nope` is not defined",
         "configs/e.yml:1: this file is empty",

@@ -24,10 +24,16 @@ fn a_problem_is_rendered_with_its_file_line_and_help() {
 #[test]
 fn a_problem_of_a_whole_file_and_one_of_no_file_have_no_excerpt() {
     let whole = Problem::error("the file is empty").in_file("a.yml");
-    assert_eq!(whole.to_string(), "error: the file is empty\n--> a.yml");
+    assert_eq!(whole.to_string(), "error: the file is empty\n --> a.yml");
     let mut nowhere = Problem::error("no target `x`");
     nowhere.severity = ProblemSeverity::Warning;
     assert_eq!(nowhere.to_string(), "warning: no target `x`");
+}
+
+#[test]
+fn an_empty_line_is_not_shown() {
+    let problem = Problem::error("m").in_file("a.yml").at(location(7, 1, 1, "")).with_help("h");
+    assert_eq!(problem.to_string(), "error: m\n --> a.yml:7:1\n  = help: h");
 }
 
 #[test]

@@ -21,7 +21,9 @@ pub(super) fn check(loaded: &mut [Loaded]) -> Vec<Problem> {
         }
         for verdict in &mut verdicts {
             let found = verdict.errors.drain(..);
-            problems.extend(found.map(|(span, message)| item.problem(span, message)));
+            problems.extend(
+                found.map(|Fault { span, message, help }| Problem { help, ..item.problem(span, message) }),
+            );
         }
         if let Some(pipeline) = &mut item.read.pipeline {
             settle(pipeline, verdicts);
@@ -44,10 +46,27 @@ pub(super) fn referenced_tables(loaded: &[Loaded]) -> BTreeMap<TableName, TableN
 /// What other files say about a foreign key.
 #[derive(Default)]
 struct Verdict {
-    errors: Vec<(Span, String)>,
+    errors: Vec<Fault>,
     notes: Vec<String>,
     /// What an early fact does, where the file leaves that open.
     early_arriving: Option<EarlyArriving>,
+}
+
+/// Something wrong with a foreign key.
+struct Fault {
+    span: Span,
+    message: String,
+    help: Option<String>,
+}
+
+impl Fault {
+    fn new(span: Span, message: String) -> Self {
+        Self { span, message, help: None }
+    }
+
+    fn with_help(self, help: String) -> Self {
+        Self { help: Some(help), ..self }
+    }
 }
 
 /// Writes what was found into the pipeline; there is a verdict for each of its foreign keys.
@@ -146,7 +165,7 @@ fn judge(key: &ForeignKey, mark: &ForeignKeyMark, project: &ProjectTables) -> Ve
         None => None,
         Some(Referable::No { what }) => {
             let message = format!("`{table}` is {what}: a foreign key references a dimension");
-            verdict.errors.push((mark.references, message));
+            verdict.errors.push(Fault::new(mark.references, message));
             return verdict;
         }
         Some(Referable::Combinations { surrogate_key, .. }) => Some(surrogate_key),
@@ -156,7 +175,8 @@ fn judge(key: &ForeignKey, mark: &ForeignKeyMark, project: &ProjectTables) -> Ve
         && known != named
     {
         let message = format!("the surrogate key of `{table}` is `{known}`, not `{named}`");
-        verdict.errors.push((mark.dimension_key, message));
+        let help = format!("write `dimension_key: {known}`");
+        verdict.errors.push(Fault::new(mark.dimension_key, message).with_help(help));
     }
     judge_durable(key, mark, referable, &mut verdict);
     note_idle_restatement(key, referable, &mut verdict);
@@ -164,7 +184,7 @@ fn judge(key: &ForeignKey, mark: &ForeignKeyMark, project: &ProjectTables) -> Ve
         match mark.early_arriving {
             Some(span) if lookup.early_arriving == EarlyArriving::Skeleton => {
                 let obstacle = obstacle_to_skeletons(table, lookup, project);
-                verdict.errors.extend(obstacle.map(|message| (span, message)));
+                verdict.errors.extend(obstacle.map(|message| Fault::new(span, message)));
             }
             Some(_) => {}
             None => decide_early_arriving(&key.column, table, lookup, referable, &mut verdict),
@@ -187,12 +207,13 @@ fn judge_durable(
         if *durable_key != durable.dimension_key {
             let named = &durable.dimension_key;
             let message = format!("the durable key of `{table}` is `{durable_key}`, not `{named}`");
-            verdict.errors.push((mark.durable_dimension_key, message));
+            let help = format!("write `durable_dimension_key: {durable_key}`");
+            verdict.errors.push(Fault::new(mark.durable_dimension_key, message).with_help(help));
         }
         return;
     }
     let message = format!("`{table}` is {}: only type 7 has a durable key", described(referable));
-    verdict.errors.push((mark.relationship, message));
+    verdict.errors.push(Fault::new(mark.relationship, message));
 }
 
 /// Where there are no versions, none comes late.

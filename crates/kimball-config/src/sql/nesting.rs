@@ -25,8 +25,8 @@ impl Open {
     }
 }
 
-/// Whether the constructs that the parser retries nest too deeply.
-pub(super) fn is_too_deep(tokens: &[TokenWithSpan]) -> bool {
+/// Whether more than `most` of the constructs that the parser retries nest inside each other.
+pub(super) fn is_deeper_than(most: usize, tokens: &[TokenWithSpan]) -> bool {
     let mut open: Vec<Open> = Vec::new();
     let mut total = 0;
     // Weight of the keywords directly before the next bracket or CASE.
@@ -61,7 +61,7 @@ pub(super) fn is_too_deep(tokens: &[TokenWithSpan]) -> bool {
                 Keyword::INTERVAL | Keyword::NOT => prefix = 1 + pending,
                 keyword if weight(keyword) > 0 => {
                     pending += weight(keyword);
-                    if total + pending > MAX_RETRIED {
+                    if total + pending > most {
                         return true;
                     }
                     continue;
@@ -72,11 +72,11 @@ pub(super) fn is_too_deep(tokens: &[TokenWithSpan]) -> bool {
             _ => {}
         }
         pending = 0;
-        if total > MAX_RETRIED {
+        if total > most {
             return true;
         }
     }
-    total > MAX_RETRIED
+    total > most
 }
 
 fn weight(keyword: Keyword) -> usize {

@@ -4,14 +4,21 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{ObjectName, Query, Select, SetExpr, TableFactor, Visit, Visitor};
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::Span as Stretch;
 
 /// What a query turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// A query over these relations; names that the query itself defines are left out.
     Reads(Vec<Relation>),
-    /// No query, and why.
-    Refused(String),
+    /// No query that only reads: why, and by which of these keywords; none where it is the first word.
+    Refused {
+        /// What is wrong.
+        message: &'static str,
+        /// The keywords that make it so.
+        keywords: &'static [Keyword],
+    },
 }
 
 /// A relation that a query names.
@@ -19,8 +26,8 @@ pub(super) enum Verdict {
 pub(super) struct Relation {
     /// As it is written, without quotes.
     pub(super) name: String,
-    /// 1-based line and column in the SQL.
-    pub(super) at: Option<(usize, usize)>,
+    /// Where in the SQL.
+    pub(super) at: Option<Stretch>,
 }
 
 impl Relation {
@@ -36,11 +43,11 @@ impl Relation {
 /// Judges a whole query, subqueries and common table expressions included.
 pub(super) fn judge(query: &Query) -> Verdict {
     if query.with.is_none() && !selects(&query.body) {
-        return Verdict::Refused("the text is no SELECT or WITH query".to_owned());
+        return Verdict::Refused { message: "the text is no SELECT or WITH query", keywords: &[] };
     }
     let mut walk = Walk::default();
-    if let ControlFlow::Break(message) = query.visit(&mut walk) {
-        return Verdict::Refused(message);
+    if let ControlFlow::Break(refused) = query.visit(&mut walk) {
+        return refused;
     }
     let Walk { relations, defined } = walk;
     Verdict::Reads(
@@ -69,9 +76,9 @@ struct Walk {
 }
 
 impl Visitor for Walk {
-    type Break = String;
+    type Break = Verdict;
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Verdict> {
         if let Some(with) = &query.with {
             self.defined.extend(with.cte_tables.iter().map(|cte| cte.alias.name.value.to_lowercase()));
         }
@@ -80,7 +87,10 @@ impl Visitor for Walk {
             match body {
                 SetExpr::SetOperation { left, right, .. } => bodies.extend([left.as_ref(), right.as_ref()]),
                 SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-                    return ControlFlow::Break("the text changes data instead of reading it".to_owned());
+                    return ControlFlow::Break(Verdict::Refused {
+                        message: "the text changes data instead of reading it",
+                        keywords: &[Keyword::INSERT, Keyword::UPDATE, Keyword::DELETE, Keyword::MERGE],
+                    });
                 }
                 _ => {}
             }
@@ -88,14 +98,17 @@ impl Visitor for Walk {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Verdict> {
         if select.into.is_some() {
-            return ControlFlow::Break("SELECT INTO writes a table".to_owned());
+            return ControlFlow::Break(Verdict::Refused {
+                message: "SELECT INTO writes a table",
+                keywords: &[Keyword::INTO],
+            });
         }
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<String> {
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Verdict> {
         // With arguments it is a table function, which no source has to provide.
         if let TableFactor::Table { name, args: None, .. } = factor {
             self.relations.push(relation(name));
@@ -106,7 +119,8 @@ impl Visitor for Walk {
 
 fn relation(name: &ObjectName) -> Relation {
     let idents: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).collect();
-    let at = idents.first().and_then(|ident| super::position(ident.span.start));
+    let ends = idents.first().zip(idents.last());
+    let at = ends.map(|(first, last)| Stretch { start: first.span.start, end: last.span.end });
     let parts: Vec<&str> = idents.iter().map(|ident| ident.value.as_str()).collect();
     Relation { name: parts.join("."), at }
 }

@@ -105,6 +105,85 @@ fn secrets_are_references() {
     assert_eq!(target.storage_options.get("aws_region").unwrap(), "eu");
 }
 
+/// The problems of a targets file as they are shown, and what JSON tells of their places.
+fn excerpts(text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(TARGETS_FILE_NAME), text).unwrap();
+    let (_, problems) = read_targets(folder.path(), Path::new(TARGETS_FILE_NAME));
+    assert!(!problems.is_empty(), "{text}");
+    problems.iter().map(|problem| format!("{problem}\n{problem:?}\n")).collect()
+}
+
+#[test]
+fn a_secret_is_shown_by_no_problem_whatever_is_wrong_with_its_line() {
+    let start = "version: 1\ntargets:\n  a:\n    storage_options:\n";
+    for text in [
+        format!("{start}      aws_secret_access_key: hunter2\n"),
+        format!("{start}      aws_secret_access_key: ['hunter2']\n"),
+        format!("{start}      aws_secret_access_key: >\n        hunter2\n        hunter2\n"),
+        format!("{start}      aws_secret_access_key: 'hunter2'\n      aws_secret_access_key: hunter2b\n"),
+        format!("{start}      aws_secret_access_key: \"hunter2\\q\"\n"),
+        format!("{start}      aws_secret_access_key: hunter2: hunter2\n"),
+        format!("{start}      aws_secret_access_key: !hunter2\n"),
+        format!("{start}      aws_secret_access_key: *hunter2\n"),
+        format!("{start}      aws_secret_access_key: |\n      hunter2\n"),
+        format!("{start}      aws_secret_access_key: 'hunter2\n"),
+        format!("{start}      sas_key:\n      - hunter2: [\n"),
+        "version: 1\ntargets:\n  a: {sas_token: hunter2, warehose: x}\n".to_owned(),
+        "version: 1\ntargets:\n  a: {warehose: x, storage_optoins: {sas_token: hunter2}}\n".to_owned(),
+        "version: 1\ntargets: [{sas_token: hunter2}]\n".to_owned(),
+        "version: 1\ntargets:\n  a: {warehouse: 'https://me:hunter2@host/x?sig=hunter2'}\n".to_owned(),
+    ] {
+        let shown = excerpts(&text);
+        assert!(!shown.contains("hunter2") && shown.contains("****"), "{text}\n{shown}");
+    }
+    let shown = excerpts(&format!("{start}      aws_secret_access_key: hunter2\n"));
+    assert!(
+        shown.starts_with(
+            "error: `aws_secret_access_key` is a secret: it must be a reference\n --> kimball.targets.yml:5:30\n  |\n\
+             5 |       aws_secret_access_key: ****\n  |                              ^^^^\n  = help: write `env://NAME`"
+        ),
+        "{shown}"
+    );
+    let behind = "version: 1\ntargets:\n  a: {storage_options: {sas_token: hunter2}, warehose: x}\n";
+    let shown = excerpts(behind);
+    assert!(
+        shown.contains(
+            "3 |   a: {storage_options: {sas_token: ****}, warehose: x}\n  |                                           ^^^^^^^^\n"
+        ),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_warehouse_lies_in_a_storage_that_is_known() {
+    let message = "`dbfs:` is no storage that is known: write a folder, `s3://…`, `az://…` or `gs://…`";
+    let in_file = "version: 1\ntargets:\n  a: {warehouse: \"dbfs:/mnt/lake\"}\n";
+    assert_eq!(choose(in_file, None).1, [format!("3: {message}")]);
+    let request = |warehouse: Option<&str>| LoadRequest {
+        warehouse: warehouse.map(str::to_owned),
+        environment: [("KIMBALL_WAREHOUSE".to_owned(), "dbfs:/mnt/lake".to_owned())].into(),
+        ..LoadRequest::default()
+    };
+    for (warehouse, place) in
+        [(Some("dbfs:/x"), "`--warehouse`"), (None, "the environment variable `KIMBALL_WAREHOUSE`")]
+    {
+        let problems = crate::load_target(&request(warehouse)).unwrap_err();
+        assert_eq!(problems[0].message, message);
+        assert_eq!(problems[0].help, Some(format!("it stands in {place}")));
+    }
+    crate::load_target(&request(Some("s3://lake"))).unwrap();
+}
+
+#[test]
+fn an_empty_file_is_told_what_it_may_hold() {
+    for text in ["", "\n", "# later\n"] {
+        let shown = excerpts(text);
+        assert!(shown.contains("help: write `version: 1` and `targets: {dev: {warehouse"), "{shown}");
+        assert!(shown.lines().all(|line| line.trim_end() == line), "{shown}");
+    }
+}
+
 #[test]
 fn a_named_file_that_is_not_there_is_a_problem() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +195,14 @@ fn a_named_file_that_is_not_there_is_a_problem() {
     let path = targets_path(&request, folder.path());
     let (_, problems) = choose_target(&request, folder.path(), path.as_deref());
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].message.starts_with("this cannot be read"));
+    assert_eq!(problems[0].message, "there is no targets file `nowhere.yml`");
+    assert_eq!((&problems[0].file, &problems[0].help), (&None, &None));
+    std::fs::write(folder.path().join(TARGETS_FILE_NAME), TWO).unwrap();
+    let (_, problems) = choose_target(&request, folder.path(), path.as_deref());
+    assert_eq!(problems[0].help.as_deref(), Some("did you mean `kimball.targets.yml`?"));
+    std::fs::write(folder.path().join("nowhere.yaml"), TWO).unwrap();
+    let (_, problems) = choose_target(&request, folder.path(), path.as_deref());
+    assert_eq!(problems[0].help.as_deref(), Some("did you mean `nowhere.yaml`?"));
 }
 
 #[test]

@@ -57,12 +57,58 @@ fn all_undefined_names_of_a_file_are_reported_with_their_places() {
     assert_eq!(problems[0].help.as_deref(), Some("did you mean `target.gold_schema`?"));
 }
 
+/// `line:column+width message; help` of the only problem of a text.
+fn problem(text: &str) -> String {
+    let problems = render_text(text).unwrap_err();
+    assert_eq!(problems.len(), 1, "{text}");
+    let (problem, at) = (&problems[0], problems[0].location.as_ref().unwrap());
+    let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+    format!("{}:{}+{} {}{help}", at.line, at.column, at.width, problem.message)
+}
+
 #[test]
-fn a_syntax_error_names_its_line() {
-    let problems = render_text("a: 1\nb: {{ env\n").unwrap_err();
-    assert_eq!(problems.len(), 1);
-    assert!(problems[0].message.starts_with("the template does not work"), "{}", problems[0].message);
-    assert!(problems[0].location.as_ref().unwrap().line >= 2);
+fn marks_that_are_not_closed_are_shown_with_what_closes_them() {
+    for (text, expected) in [
+        ("a: {{ env }.x\nb: 1\n", "1:11+1 this template is not closed; close it with `}}`"),
+        ("a: 1\nb: {{ env\nc: 2\n", "2:4+2 this template is not closed; close it with `}}`"),
+        ("b: {{ env", "1:4+2 this template is not closed; close it with `}}`"),
+        ("a: {{ env %}\n", "1:12+1 this template is not closed; close it with `}}`"),
+        ("{% if env\nc: 2\n", "1:1+2 this template is not closed; close it with `%}`"),
+        ("a: 1 {# why\nc: 2\n", "1:6+2 this comment is not closed; close it with `#}`"),
+        ("a: {{ env env }}\n", "1:11+3 the template does not work: unexpected identifier, expected `}}`"),
+    ] {
+        assert_eq!(problem(text), expected, "{text}");
+    }
+    let without_end = problem("{% if env %}\na: 1\n");
+    assert!(
+        without_end.contains("a block of the template has no end; `{% if … %}` ends with"),
+        "{without_end}"
+    );
+}
+
+#[test]
+fn functions_of_dbt_have_their_counterparts() {
+    for (text, help) in [
+        ("{{ env_var('GOLD_SCHEMA') }}", "environment variables are there by name: `{{ GOLD_SCHEMA }}`"),
+        ("{{ var(\"a\", 'b c') }}", "environment variables are there by name: `{{ a | default('b c') }}`"),
+        ("{{ env_var(env) }}", "environment variables are there by name: `{{ env }}`"),
+        ("{{ ref('dim_date') }}", "write the name of the table: `{{ target.gold_schema }}.dim_date`"),
+        ("{{ source('crm', 'orders') }}", "write the name of the table: `{{ target.silver_schema }}.orders`"),
+        (
+            "{{ frobnicate() }}",
+            "templates know environment variables, `target.*` and filters such as `upper`",
+        ),
+    ] {
+        let problems = render_text(text).unwrap_err();
+        assert!(problems[0].message.starts_with("there is no function `"), "{}", problems[0].message);
+        assert_eq!(problems[0].help.as_deref(), Some(help), "{text}");
+    }
+    assert_eq!(
+        problem("{{ env | uper }}"),
+        "1:10+4 there is no filter `uper` in templates; did you mean `upper`?"
+    );
+    assert_eq!(problem("{{ env is purple }}"), "1:11+6 there is no test `purple` in templates");
+    assert!(problem("{% include 'x' %}").contains("a template cannot read other files"));
 }
 
 #[test]

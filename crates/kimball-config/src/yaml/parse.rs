@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle as EventStyle, ScanError, Tag};
+use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle as EventStyle, Tag};
 
 use super::node::{Entry, Node, Scalar, ScalarStyle, Value};
+use super::scan_error::scan_error;
 use crate::source_text::Span;
 
 /// Collections inside collections.
@@ -23,7 +24,7 @@ const MAX_KEY_BYTES: usize = 1024;
 pub(crate) struct YamlError {
     pub(crate) span: Span,
     pub(crate) message: String,
-    pub(crate) help: Option<&'static str>,
+    pub(crate) help: Option<String>,
 }
 
 impl YamlError {
@@ -53,21 +54,6 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, YamlError> {
         builder.take(event, Span::new(start.min(text.len()), end.min(text.len())))?;
     }
     Ok(builder.root)
-}
-
-fn scan_error(error: &ScanError, text: &str) -> YamlError {
-    let at = error.marker().byte_offset().unwrap_or_else(|| {
-        text.char_indices().nth(error.marker().index()).map_or(text.len(), |(offset, _)| offset)
-    });
-    let info = error.info();
-    let help = if info.contains("tab") {
-        Some("YAML is indented with spaces")
-    } else if info.contains("mapping value") {
-        Some("put a text that holds `: ` in quotes, and check the indentation")
-    } else {
-        None
-    };
-    YamlError { span: Span::new(at, at), message: format!("this is not YAML: {info}"), help }
 }
 
 /// A collection that is still being read.
@@ -123,7 +109,7 @@ impl Builder {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    let help = Some("put every pipeline into a file of its own");
+                    let help = Some("put every pipeline into a file of its own".to_owned());
                     return Err(YamlError { help, ..YamlError::new(span, "a file holds one YAML document") });
                 }
                 Ok(())
@@ -227,8 +213,10 @@ fn scalar(text: &str, style: EventStyle, tag: Option<&Tag>, span: Span) -> Resul
 /// Tags of YAML itself say nothing that the readers do not know; others mean a program that is not here.
 fn check_tag(tag: Option<&Tag>, span: Span) -> Result<(), YamlError> {
     match tag {
+        // Not named: what the user meant by it may be a password that begins with `!`.
         Some(tag) if !tag.is_yaml_core_schema() && tag.original() != "!" => {
-            Err(YamlError::new(span, format!("the tag `{}` means nothing here", tag.original())))
+            let help = Some("put a text that begins with `!` in quotes".to_owned());
+            Err(YamlError { help, ..YamlError::new(span, "`!` begins a tag, which means nothing here") })
         }
         _ => Ok(()),
     }

@@ -105,7 +105,7 @@ fn a_missing_table_is_told_with_who_needs_it_and_why() {
     assert_eq!(
         dry_run().obstacle().unwrap(),
         "gold.fact_sales needs gold.dim_gone (foreign key dim_gone_key), which no pipeline of this run writes \
-         and the warehouse does not hold; load it first, or add its configuration"
+         and the warehouse does not hold\n --> configs/fact_sales.yml\n  = help: load it first, or add its configuration"
     );
 }
 

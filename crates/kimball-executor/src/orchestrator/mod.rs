@@ -14,7 +14,6 @@ mod watermarks;
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,7 +21,7 @@ use kimball_config::{DeleteStrategy, Pipeline, TableName, Target};
 use kimball_control::{ControlStore, Leases, Owner, RepeatStore};
 use kimball_engine::{Batch, EngineRuntime, Findings, Progress, Refresh};
 use kimball_lake::{LakeTable, TableId, Warehouse};
-use kimball_retry::{Classify, FaultKind, RetryBudget};
+use kimball_retry::RetryBudget;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::timeout;
 
@@ -87,8 +86,6 @@ struct Attempt<'a> {
     /// From 1.
     number: u32,
     progress: &'a Progress,
-    /// Whether it stands in the control table.
-    has_begun: AtomicBool,
 }
 
 /// A pipeline with everything that its batch reads, at one version each.
@@ -222,30 +219,14 @@ impl RunContext {
         }))
     }
 
-    /// One attempt at one pipeline. One that fails before its batch could begin stands in the control table all the same.
+    /// One attempt at one pipeline.
     pub(crate) async fn load(
         &self,
         pipeline: &Pipeline,
         attempt: u32,
     ) -> Result<PipelineLoad, PipelineError> {
         let watch = self.progress.watch(&pipeline.table);
-        let attempt =
-            Attempt { number: attempt, progress: &watch.progress, has_begun: AtomicBool::new(false) };
-        let ended = self.load_or_skip(pipeline, &attempt).await;
-        if let Err(error) = &ended
-            && !attempt.has_begun.load(Ordering::Relaxed)
-            && !matches!(error.kind(), FaultKind::Busy | FaultKind::Cancelled)
-        {
-            self.record_refusal(pipeline, attempt.number, error).await;
-        }
-        ended
-    }
-
-    async fn load_or_skip(
-        &self,
-        pipeline: &Pipeline,
-        attempt: &Attempt<'_>,
-    ) -> Result<PipelineLoad, PipelineError> {
+        let attempt = &Attempt { number: attempt, progress: &watch.progress };
         let progress = attempt.progress;
         let findings = Findings::default();
         let nothing_new = async {

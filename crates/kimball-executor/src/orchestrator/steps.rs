@@ -20,7 +20,6 @@
 //! 11. The lease is given back.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::datatypes::Schema;
@@ -184,7 +183,6 @@ impl RunContext {
         if !is_unmarked && self.is_up_to_date(pipeline, &prepared, &batch).await? {
             return Ok(up_to_date(&prepared));
         }
-        attempt.has_begun.store(true, Ordering::Relaxed);
         let running = match self.begin(pipeline, &prepared, &batch_id).await {
             Ok(running) => running,
             Err(error) => {
@@ -421,26 +419,6 @@ impl RunContext {
             up_to_date: false,
             warnings,
         })
-    }
-
-    /// Writes down an attempt that failed before it knew what to read: what a monitor goes by.
-    pub(super) async fn record_refusal(&self, pipeline: &Pipeline, attempt: u32, error: &PipelineError) {
-        let names = watermarks::control_names(&pipeline.sources).into_iter();
-        let start = BatchStart {
-            batch_id: clock::new_batch_id(),
-            target_table: pipeline.table.to_string(),
-            sources: names
-                .map(|source_table| SourceProgress { source_table, version: None, rows_read: None })
-                .collect(),
-            started_at: clock::now(),
-        };
-        match self.control.begin(start).await {
-            Ok(running) => self.fail(pipeline, running, error, attempt).await,
-            // What keeps the table from being written may be what was wrong; the run tells it.
-            Err(lost) => {
-                tracing::warn!(table = %pipeline.table, error = %lost, "the failure is not recorded")
-            }
-        }
     }
 
     async fn fail(&self, pipeline: &Pipeline, running: RunningBatch, error: &PipelineError, attempt: u32) {

@@ -94,10 +94,14 @@ fn a_selector_that_means_nothing_is_an_error_that_names_the_tables() {
     let error = chosen(&["dim_c"], &[]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`dim_c` selects no pipeline; the project has gold.dim_a, gold.dim_b, gold.fact_a, gold.fact_ab, \
+        "`dim_c` selects no pipeline; did you mean `dim_a`? the project has gold.dim_a, gold.dim_b, gold.fact_a, gold.fact_ab, \
          gold.fact_b"
     );
-    assert!(matches!(chosen(&[], &["wave:3"]), Err(SelectionError::NoMatch { .. })));
+    let error = |selector: &str| chosen(&[], &[selector]).unwrap_err().to_string();
+    assert_eq!(error("wave:3"), "`wave:3` selects no pipeline; the project has 2 waves");
+    assert!(error("golf.dim_a").contains("did you mean `gold.dim_a`? "), "{}", error("golf.dim_a"));
+    assert!(error("tag:dayly+").contains("did you mean `tag:daily`? "), "{}", error("tag:dayly+"));
+    assert!(!error("customers").contains("did you mean"), "{}", error("customers"));
 }
 
 #[test]

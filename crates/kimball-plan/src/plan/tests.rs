@@ -30,7 +30,7 @@ fn wave_tables(plan: &Plan) -> Vec<Vec<String>> {
 }
 
 fn problems(pipelines: &[Pipeline]) -> Vec<String> {
-    Plan::of(pipelines).unwrap_err().iter().map(ToString::to_string).collect()
+    Plan::of(pipelines).unwrap_err().iter().map(PlanProblem::summary).collect()
 }
 
 #[test]
@@ -159,7 +159,13 @@ fn downstream_is_everything_that_needs_a_table_directly_or_not() {
 fn a_table_that_no_pipeline_writes_is_external_with_every_reason() {
     let sales = fact("gold.sales").reads("silver.orders").references("d_sk", "gold.d").depends_on("gold.d");
     let plan = Plan::of(&[sales]).unwrap();
-    let external = |table, reason| ExternalTable { pipeline: name("gold.sales"), table: name(table), reason };
+    let external = |table, reason| ExternalTable {
+        pipeline: name("gold.sales"),
+        table: name(table),
+        reason,
+        config_path: PathBuf::from("configs/sales.yml"),
+        near: None,
+    };
     assert_eq!(
         plan.external(),
         [
@@ -213,10 +219,19 @@ fn a_cycle_is_named_in_full_with_the_reasons() {
     ];
     let found = Plan::of(&pipelines).unwrap_err();
     assert_eq!(
-        found[0].to_string(),
+        found[0].summary(),
         "cycle: gold.a → gold.b → gold.c → gold.a; gold.a needs gold.b (foreign key b_sk), \
          gold.b needs gold.c (source), gold.c needs gold.a (depends_on)"
     );
+    assert_eq!(
+        found[0].to_string(),
+        "cycle: gold.a → gold.b → gold.c → gold.a\n \
+         --> configs/a.yml: gold.a needs gold.b (foreign key b_sk)\n \
+         --> configs/b.yml: gold.b needs gold.c (source)\n \
+         --> configs/c.yml: gold.c needs gold.a (depends_on)\n  \
+         = help: remove one of these dependencies"
+    );
+    assert_eq!(found[0].help(), Some("remove one of these dependencies"));
     assert_eq!(found.len(), 1);
     let files = ["configs/a.yml", "configs/b.yml", "configs/c.yml"].map(PathBuf::from);
     assert_eq!(found[0].config_paths(), files);

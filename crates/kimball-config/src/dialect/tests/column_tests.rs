@@ -42,7 +42,7 @@ fn accepted_values_are_kept_as_they_are_written() {
         ("", "`accepted_values` needs a value"),
         ("{}", "`accepted_values` needs `values`"),
         ("open", "`accepted_values` must be a list, found `open`"),
-        ("{value: [a]}", "`accepted_values` needs `values`"),
+        ("{value: [a]}", "unknown key `value` in `accepted_values`"),
         ("[a, null]", "NULL is always accepted: the test `not_null` refuses it"),
         ("[[a]]", "a value in `accepted_values` must be text, found a list"),
     ] {
@@ -73,7 +73,7 @@ fn an_expression_is_one_of_sql() {
     assert_eq!(holds("{expression: a > 0 OR a = -1}"), [Test::Expression("a > 0 OR a = -1".to_owned())]);
     assert_eq!(
         messages(&tested("{expression: a > 0; DROP TABLE x}")),
-        ["`expression` is no SQL expression: unexpected `;` after the expression"]
+        ["`expression` is no SQL expression: expected the end of the expression, found `;`"]
     );
 }
 

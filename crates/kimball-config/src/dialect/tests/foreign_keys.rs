@@ -46,11 +46,11 @@ fn a_lookup_is_checked() {
     );
     assert_eq!(
         messages(&lookup(", not_applicable_when: 'a = '")),
-        ["`not_applicable_when` is no SQL expression: Expected: an expression, found: EOF"]
+        ["`not_applicable_when` is no SQL expression: it ends too early, where an expression is expected"]
     );
     assert_eq!(
         messages(&lookup(", not_applicable_when: 'a = 1; DROP TABLE x'")),
-        ["`not_applicable_when` is no SQL expression: unexpected `;` after the expression"]
+        ["`not_applicable_when` is no SQL expression: expected the end of the expression, found `;`"]
     );
     assert_eq!(
         messages(&fact("foreign_keys: [{column: c, lookup: {source_columns: [a]}}]")),

@@ -50,7 +50,6 @@ fn a_mini_dimension_needs_its_table_its_key_and_its_columns() {
             "8: a mini-dimension needs `table`",
             "8: `__k` is no name for a column: `__` is reserved for system columns",
             "8: `columns` needs one name at least",
-            "9: a mini-dimension needs `table`",
             "9: a mini-dimension needs `surrogate_key`",
             "9: a mini-dimension needs `columns`",
             "9: unknown key `tabel` in a mini-dimension",

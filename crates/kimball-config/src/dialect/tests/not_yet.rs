@@ -22,7 +22,7 @@ fn tests_are_checked_for_form() {
             "`severity` must be `error` or `warn`, found `fatal`",
             "unknown test `not_nul`",
             "`relationships` needs `field`",
-            "`expression` is no SQL expression: Expected: an expression, found: EOF",
+            "`expression` is no SQL expression: it ends too early, where an expression is expected",
             "the test `accepted_values` needs its settings: write a mapping",
             "an entry of `tests` needs `column`",
         ]
