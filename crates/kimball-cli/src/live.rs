@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -21,14 +21,10 @@ const BAR_WIDTH: usize = 24;
 /// The block below the lines.
 pub struct Live {
     screen: MultiProgress,
-    shared: Arc<Shared>,
-    drawing: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    stopped: AtomicBool,
     /// What is known of the run: events tell it.
-    run: Mutex<Run>,
+    run: Arc<Mutex<Run>>,
+    /// The thread that draws, and what ends it when it is dropped.
+    drawing: Option<(JoinHandle<()>, Sender<()>)>,
 }
 
 struct Run {
@@ -61,18 +57,19 @@ impl Live {
             workers: executor.settings().max_workers().get(),
             usual: usual(&past, executor),
         };
-        let shared = Arc::new(Shared { stopped: AtomicBool::new(false), run: Mutex::new(run) });
+        let run = Arc::new(Mutex::new(run));
         let screen = MultiProgress::new();
-        let (drawn, known, progress) = (screen.clone(), Arc::clone(&shared), executor.progress());
+        let (drawn, known, progress) = (screen.clone(), Arc::clone(&run), executor.progress());
+        let (ends, ended) = channel();
         let drawing = thread::Builder::new()
             .name("kimball-live".to_owned())
-            .spawn(move || draw(&drawn, &known, &progress))?;
-        Ok(Self { screen, shared, drawing: Some(drawing) })
+            .spawn(move || draw(&drawn, &known, &progress, &ended))?;
+        Ok(Self { screen, run, drawing: Some((drawing, ends)) })
     }
 
     /// A pipeline has ended, one way or another.
     pub fn ended(&self, table: &str) {
-        let mut run = self.shared.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         run.ended += 1;
         run.usual.remove(table);
     }
@@ -84,8 +81,8 @@ impl Live {
 
     /// Takes the block away.
     pub fn stop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Relaxed);
-        if let Some(drawing) = self.drawing.take() {
+        if let Some((drawing, ends)) = self.drawing.take() {
+            drop(ends);
             // Should drawing have failed, the lines above it are complete all the same.
             let _ = drawing.join();
         }
@@ -98,12 +95,11 @@ impl Drop for Live {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "what is drawn changes with time")]
 fn now() -> Instant {
     Instant::now()
 }
 
-fn draw(screen: &MultiProgress, shared: &Shared, progress: &RunProgress) {
+fn draw(screen: &MultiProgress, run: &Mutex<Run>, progress: &RunProgress, ended: &Receiver<()>) {
     let line = || {
         let style =
             ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -111,7 +107,7 @@ fn draw(screen: &MultiProgress, shared: &Shared, progress: &RunProgress) {
     };
     let overall = screen.add(line());
     let mut bars: Vec<ProgressBar> = Vec::new();
-    while !shared.stopped.load(Ordering::Relaxed) {
+    while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         let running = progress.running();
         while bars.len() < running.len() {
             bars.push(screen.insert_before(&overall, line()));
@@ -127,11 +123,10 @@ fn draw(screen: &MultiProgress, shared: &Shared, progress: &RunProgress) {
             bar.tick();
         }
         {
-            let run = shared.run.lock().unwrap_or_else(PoisonError::into_inner);
+            let run = run.lock().unwrap_or_else(PoisonError::into_inner);
             overall.set_message(run.line(&running));
         }
         overall.tick();
-        thread::sleep(TICK);
     }
     // An error of a terminal that went away is nobody's concern any more.
     let _ = screen.clear();
@@ -266,7 +261,7 @@ mod tests {
         let matching = line_of(&running("gold.fact_sales", Phase::Merging, 4));
         assert!(matching.contains("matching"), "{matching}");
         let long = line_of(&running("gold.a_table_with_a_name_that_is_far_too_long", Phase::Merging, 90_000));
-        assert!(long.contains("…ith_a_name_that_is_far_too") && long.chars().count() <= 80, "{long}");
+        assert!(long.contains("…name_that_is_far_too_long") && long.chars().count() <= 80, "{long}");
     }
 
     #[test]

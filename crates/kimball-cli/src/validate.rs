@@ -92,7 +92,8 @@ impl Found {
             ExecutorError::Plan(problems) => {
                 let found = problems.iter().map(|it| {
                     let file = it.config_paths().first().map(AsRef::as_ref);
-                    Self::between_files("error", it.to_string(), file)
+                    let help = it.help().map(str::to_owned);
+                    Self { help, ..Self::between_files("error", it.summary(), file) }
                 });
                 found.collect()
             }

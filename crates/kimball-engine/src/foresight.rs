@@ -27,7 +27,8 @@ impl Batch<'_> {
             let stored = target.schema()?;
             let planned = self.layout(target).await?.schema;
             let added = planned.fields().iter().filter(|field| stored.field_with_name(field.name()).is_err());
-            added_columns.extend(added.map(|field| format!("{} {}", field.name(), sql_name(field.data_type()))));
+            added_columns
+                .extend(added.map(|field| format!("{} {}", field.name(), sql_name(field.data_type()))));
         }
         Ok(Foresight { expected_rows, added_columns })
     }

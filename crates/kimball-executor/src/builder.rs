@@ -41,7 +41,8 @@ impl fmt::Display for ProjectWarning {
         match self {
             Self::Config(problem) => problem.fmt(f),
             Self::Plan(warning) => {
-                write!(f, "warning: {warning}\n --> {}", warning.config_path().display())
+                let (file, help) = (warning.config_path().display(), warning.help());
+                write!(f, "warning: {warning}\n --> {file}\n  = help: {help}")
             }
         }
     }

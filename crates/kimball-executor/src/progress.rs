@@ -1,5 +1,6 @@
 //! How far a run is, for whoever draws it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -50,7 +51,7 @@ impl RunProgress {
                 elapsed: it.stopwatch.elapsed(),
             })
             .collect();
-        running.sort_by(|left, right| right.elapsed.cmp(&left.elapsed));
+        running.sort_by_key(|it| Reverse(it.elapsed));
         running
     }
 

@@ -105,10 +105,10 @@ pub use kimball_control::{Alert, AlertCause, ControlRow, Limits, alerts};
 pub use kimball_executor::{
     Banner, CancelToken, DryRun, EVENT_SCHEMA, Event, EventKind, EventReceiver, ExecutionSummary,
     ExecutorError, FailurePolicy, Foresight, Heading, OnBusy, OptimizeSummary, OptimizedTable, Orchestrator,
-    PipelineError, PipelineExecutor, PipelineExecutorBuilder, PipelinePreview, PipelineResult,
-    Phase, PipelineStatus, PreviewMode, ProjectWarning, Refresh, RunId, RunProgress, RunningPipeline, Schedule, SelectionError, Selector,
-    Settings, SettingsBuilder, SettingsError, SourceVersions, Upkeep, control_rows, control_rows_async,
-    counted, tables_being_loaded, tables_being_loaded_async,
+    Phase, PipelineError, PipelineExecutor, PipelineExecutorBuilder, PipelinePreview, PipelineResult,
+    PipelineStatus, PreviewMode, ProjectWarning, Refresh, RunId, RunProgress, RunningPipeline, Schedule,
+    SelectionError, Selector, Settings, SettingsBuilder, SettingsError, SourceVersions, Upkeep, control_rows,
+    control_rows_async, counted, tables_being_loaded, tables_being_loaded_async,
 };
 pub use kimball_plan::{
     AspectChange, ChangeKind, Dependency, ExternalTable, MANIFEST_VERSION, Manifest, ManifestPipeline,

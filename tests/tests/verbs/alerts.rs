@@ -1,6 +1,5 @@
 //! `kimball status` and `kimball history`: what became of batches, and an exit code that cron can go by.
 
-
 use serde_json::Value;
 
 use crate::command::Running;

@@ -99,7 +99,10 @@ fn a_contract_is_read_in_full() {
     assert_eq!(rules, [("unique:a,e", Severity::Error), ("seldom", Severity::Warn)]);
     assert_eq!(contract.rules[1].check, RuleCheck::NullRate { column: "e".to_owned(), max_ratio: 0.0 });
     let temporal = contract.temporal.unwrap();
-    assert_eq!((temporal.allowed_lateness, temporal.late), (Some(Duration::from_secs(1_800)), Severity::Warn));
+    assert_eq!(
+        (temporal.allowed_lateness, temporal.late),
+        (Some(Duration::from_secs(1_800)), Severity::Warn)
+    );
     assert_eq!(temporal.out_of_order, Severity::Error);
     let drawn = ValidationMode::Sampled { fraction: 0.1, seed: 17, most: None };
     assert_eq!((contract.validation.mode, contract.validation.failure_samples), (drawn, 2));
