@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::name::TableName;
+use crate::problem::Location;
 
 mod dimension;
 mod fact;
@@ -127,6 +128,8 @@ pub struct Transformation {
     pub sql: String,
     /// The 1-based line of the YAML file on which the text of the query begins.
     pub line: usize,
+    /// Where each line of the query stands in the file; empty where its lines are not lines of the file.
+    pub lines: Vec<Location>,
 }
 
 /// Where rows come from.

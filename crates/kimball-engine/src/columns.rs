@@ -67,6 +67,11 @@ pub(crate) const DEFAULT_MEMBERS: [i64; 4] = [-4, -3, -2, -1];
 /// The same as SQL.
 pub(crate) const DEFAULT_KEYS: &str = "(-4, -3, -2, -1)";
 
+/// Whether a column is one that the engine itself writes.
+pub(crate) fn is_system(column: &str) -> bool {
+    column.starts_with("__") || column == HASHDIFF
+}
+
 /// A name as an SQL identifier.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

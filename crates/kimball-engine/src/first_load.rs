@@ -30,9 +30,22 @@ impl Batch<'_> {
         staged: &mut StagedBatch,
         target: MergeTarget<'_>,
     ) -> Result<Option<(ChangeSet, Vec<String>)>, EngineError> {
-        if staged.staged.arrival == Arrival::Snapshot {
-            return self.merge_snapshot(staged, target).await;
+        let done = match staged.staged.arrival {
+            Arrival::Snapshot => self.merge_snapshot(staged, target).await,
+            _ => self.merge_first(staged, target).await,
+        };
+        // The query runs only now: its values may be none of their types.
+        match done {
+            Err(error) => Err(self.explained_run(error, target.table).await),
+            done => done,
         }
+    }
+
+    async fn merge_first(
+        &self,
+        staged: &mut StagedBatch,
+        target: MergeTarget<'_>,
+    ) -> Result<Option<(ChangeSet, Vec<String>)>, EngineError> {
         let mut collectors = Vec::new();
         match self.pass(&staged.staged, target, &mut collectors).await? {
             Some(done) => {

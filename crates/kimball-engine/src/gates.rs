@@ -15,7 +15,7 @@ use crate::dimension::loaded_rows;
 use crate::finding::{Category, Finding, Findings, Verdicts};
 use crate::layout::Layout;
 use crate::merge::Collector;
-use crate::quality::counted_offenders;
+use crate::quality::{counted_offenders, with_rest};
 use crate::session::query;
 use crate::stage::{Relation, SpoolRoom, Transformation};
 use crate::target::TargetRows;
@@ -52,14 +52,13 @@ impl Gates<'_> {
             return Ok(());
         }
         let all: Vec<String> = self.layout.schema.fields().iter().map(|field| field.name().clone()).collect();
-        for tested in &self.pipeline.tests {
-            if !all.contains(&tested.column) {
-                return Err(EngineError::MissingColumn {
-                    role: "tested column",
-                    column: tested.column.clone(),
-                    found: all.join(", "),
-                });
-            }
+        if let Some(tested) = self.pipeline.tests.iter().find(|tested| !all.contains(&tested.column)) {
+            return Err(EngineError::MissingColumn {
+                role: "tested column",
+                column: tested.column.clone(),
+                of: self.layout.table.clone(),
+                found: all,
+            });
         }
         let looks_at_rows = self
             .pipeline
@@ -89,10 +88,14 @@ impl Gates<'_> {
         for tested in &self.pipeline.tests {
             for test in tested.tests.iter().filter(|test| self.can_judge(&tested.column, test)) {
                 let (failing, what) = self.failing(&tested.column, test, collector).await?;
-                let (failed, found) = counted_offenders(self.session, &failing).await?;
+                let (failed, mut found) = counted_offenders(self.session, &failing).await?;
+                let mut rows_found = failed;
+                if failed > 0 && *test == Test::Unique {
+                    (rows_found, found) = self.holders(&tested.column, &failing).await?;
+                }
                 if failed > 0 {
                     let rule = format!("test of column `{}` failed: {what}", tested.column);
-                    verdicts.take(tested.severity, rule, found.clone());
+                    verdicts.take(tested.severity, rule, with_rest(found.clone(), rows_found));
                 }
                 self.findings.add(Finding {
                     source: None,
@@ -157,7 +160,8 @@ impl Gates<'_> {
                 (self.dangling(column, to, field, &shown).await?, format!("a value is not in {to}.{field}"))
             }
             Test::Expression(expression) => {
-                self.judge_expression(expression).await?;
+                let about = || format!("test of column `{column}`: `{expression}`");
+                self.judge_expression(expression).await.map_err(|error| error.about(about))?;
                 let failing = format!("SELECT {shown} FROM __k_judged_rows w WHERE NOT w.__k_holds");
                 (failing, format!("`{expression}` does not hold"))
             }
@@ -167,20 +171,42 @@ impl Gates<'_> {
     /// Values that are there twice, among the rows of the batch or between them and the rest of the table.
     async fn repeated(&self, column: &str, collector: &Collector) -> Result<String, EngineError> {
         let name = quoted(column);
-        let (now, then) = match (&self.pipeline.kind, self.layout.is_history) {
-            (_, true) => (IS_CURRENT.to_owned(), IS_CURRENT.to_owned()),
-            (_, false) => ("true".to_owned(), format!("NOT coalesce({IS_DELETED}, false)")),
+        self.target.register("__k_rest", self.target.live.at(collector.untouched(self.target.live))).await?;
+        Ok(format!(
+            "SELECT {name} FROM ({}) WHERE {name} IS NOT NULL GROUP BY {name} HAVING count(*) > 1 AND bool_or(__is_new)",
+            self.written_and_rest(std::slice::from_ref(&column.to_owned()))
+        ))
+    }
+
+    /// The columns of the rows that count: those of the batch, and those of the rest of the table.
+    fn written_and_rest(&self, columns: &[String]) -> String {
+        let (now, then) = match self.layout.is_history {
+            true => (IS_CURRENT.to_owned(), IS_CURRENT.to_owned()),
+            false => ("true".to_owned(), format!("NOT coalesce({IS_DELETED}, false)")),
         };
         let loaded = match &self.pipeline.kind {
             TableKind::Dimension(dimension) => loaded_rows(&dimension.surrogate_key),
             TableKind::Fact(_) => "true".to_owned(),
         };
-        self.target.register("__k_rest", self.target.live.at(collector.untouched(self.target.live))).await?;
-        Ok(format!(
-            "SELECT {name} FROM (SELECT {name}, true AS __is_new FROM {WRITTEN} WHERE {now} UNION ALL \
-             SELECT {name}, false AS __is_new FROM __k_rest WHERE {then} AND {loaded}) \
-             WHERE {name} IS NOT NULL GROUP BY {name} HAVING count(*) > 1 AND bool_or(__is_new)"
-        ))
+        let columns = listed("", columns);
+        format!(
+            "SELECT {columns}, true AS __is_new FROM {WRITTEN} WHERE {now} UNION ALL \
+             SELECT {columns}, false AS __is_new FROM __k_rest WHERE {then} AND {loaded}"
+        )
+    }
+
+    /// The rows that have the `repeated` values: how many there are, and whose the first of them are.
+    async fn holders(&self, column: &str, repeated: &str) -> Result<(u64, Vec<String>), EngineError> {
+        let mut shown = vec![column.to_owned()];
+        shown.extend(self.layout.keys.iter().filter(|key| *key != column).cloned());
+        let sql = format!(
+            "SELECT {} FROM ({}) w JOIN ({repeated}) r ON {} = {}",
+            listed("w", &shown),
+            self.written_and_rest(&shown),
+            qualified("w", column),
+            qualified("r", column)
+        );
+        counted_offenders(self.session, &sql).await
     }
 
     /// Values that another table does not have.
@@ -207,13 +233,9 @@ impl Gates<'_> {
             let Ok(found) = schema.field_with_name(field) else {
                 return Err(EngineError::MissingColumn {
                     role: "tested relationship",
-                    column: format!("{to}.{field}"),
-                    found: schema
-                        .fields()
-                        .iter()
-                        .map(|field| field.name().as_str())
-                        .collect::<Vec<_>>()
-                        .join(", "),
+                    column: field.to_owned(),
+                    of: to.to_string(),
+                    found: schema.fields().iter().map(|field| field.name().clone()).collect(),
                 });
             };
             self.session.register_table(other, table.rows().await?)?;

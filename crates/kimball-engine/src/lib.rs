@@ -5,12 +5,14 @@
 //! rows to take out, for one commit. The engine writes no control row, knows no waves, and neither sleeps nor
 //! retries.
 
+mod blame;
 mod bounds;
 mod columns;
 mod companion;
 mod contract;
 mod dimension;
 mod error;
+mod explanation;
 mod fact;
 mod finding;
 mod first_load;
@@ -39,6 +41,7 @@ mod upsert;
 
 pub use contract::{Upheld, newest_event_schema};
 pub use error::EngineError;
+pub use explanation::{Functions, QueryProblem, explained_at_the_terminal};
 pub use fact::{EarlyMembers, Evidence, EvidenceChange, JunkMerge, Rekeyed, Waiting, unresolved_schema};
 pub use finding::{Category, Finding, Findings};
 pub use foresight::Foresight;

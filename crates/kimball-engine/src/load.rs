@@ -127,7 +127,7 @@ impl Batch<'_> {
         let target = self.merged_into(target);
         let has_rows = self.has_rows(target).await?;
         let schema = target.map(LakeTable::schema).transpose()?;
-        let staged = stage::stage(self.input(schema.as_deref(), has_rows)).await?;
+        let staged = self.staged(self.input(schema.as_deref(), has_rows)).await?;
         Ok(StagedBatch { staged, fact: None })
     }
 
@@ -154,7 +154,7 @@ impl Batch<'_> {
         let target = merged_into;
         let schema = target.map(LakeTable::schema).transpose()?;
         let input = StageInput { looks: Looks::Once, ..self.input(schema.as_deref(), has_rows) };
-        Ok(StagedBatch { staged: stage::stage(input).await?, fact: None })
+        Ok(StagedBatch { staged: self.staged(input).await?, fact: None })
     }
 
     /// Whether the sources hold about as much as the table, so that most of what they say is there already; of a small
@@ -174,7 +174,7 @@ impl Batch<'_> {
         let has_rows = self.has_rows(target).await?;
         let schema = target.map(LakeTable::schema).transpose()?;
         let input = StageInput { images: Images::Outcome, ..self.input(schema.as_deref(), has_rows) };
-        stage::stage(input).await
+        self.staged(input).await
     }
 
     /// How this batch would get its rows.
@@ -185,7 +185,8 @@ impl Batch<'_> {
         let target = self.merged_into(target);
         let has_rows = self.has_rows(target).await?;
         let schema = target.map(LakeTable::schema).transpose()?;
-        stage::approach(&self.input(schema.as_deref(), has_rows)).await
+        let input = self.input(schema.as_deref(), has_rows);
+        self.explained(&input, stage::approach(&input).await).await
     }
 
     /// The layout of the batch's rows in `target`, without reading any.
@@ -419,7 +420,11 @@ impl Batch<'_> {
         crate::columns::instant_sql(self.clock.timestamp_micros())
     }
 
-    fn input<'s>(&'s self, existing: Option<&'s arrow::datatypes::Schema>, has_rows: bool) -> StageInput<'s> {
+    pub(crate) fn input<'s>(
+        &'s self,
+        existing: Option<&'s arrow::datatypes::Schema>,
+        has_rows: bool,
+    ) -> StageInput<'s> {
         StageInput {
             runtime: self.runtime,
             clock: self.clock,

@@ -236,6 +236,12 @@ impl Upsert<'_> {
     }
 }
 
+/// A share as one says it: `75 %`, `0.4 %`.
+fn percent(share: f64) -> String {
+    let tenths = (share * 1000.0).round() / 10.0;
+    format!("{tenths} %")
+}
+
 /// Refuses a snapshot that would take away more than the configuration allows (semantics 4.8).
 pub(crate) fn guard_close(
     missing: MissingRows,
@@ -260,8 +266,10 @@ pub(crate) fn guard_close(
     match missing.max_close_ratio {
         Some(most) if share > most => Err(EngineError::quality(
             format!(
-                "the snapshot would close {closing} of {open} members by their {role}: {share:.3} is more than \
-                 `max_close_ratio: {most}`"
+                "the snapshot would close {closing} of {open} members by their {role} ({}; `max_close_ratio` allows {}): is \
+                 it whole? If so, raise the ratio for this run",
+                percent(share),
+                percent(most)
             ),
             Vec::new(),
         )),

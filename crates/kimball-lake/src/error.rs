@@ -1,17 +1,15 @@
 //! What can go wrong with tables, and what the caller should do about it.
 
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
-use delta_kernel::Error as KernelError;
-use deltalake::kernel::transaction::TransactionError;
-use deltalake::parquet::errors::ParquetError;
 use deltalake::{DeltaTableError, ObjectStoreError};
 use kimball_retry::{Classify, FaultKind};
+
+use crate::fault::{fault_of, fault_of_delta};
+use crate::words::in_words;
 
 /// Failures of the lake.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +26,29 @@ pub enum LakeError {
         /// The text as given.
         location: String,
     },
+    /// A storage that no client is there for.
+    #[error(
+        "{place} cannot be reached: this build has no client for `{scheme}://`, only for {known}. Give a folder, such as \
+         one where the storage is mounted"
+    )]
+    UnknownStorage {
+        /// The warehouse or table, as one would call it.
+        place: String,
+        /// The scheme of its URL.
+        scheme: String,
+        /// What there are clients for.
+        known: String,
+    },
+    /// A file lies where a folder is to be made.
+    #[error("{path} is a file where {belongs} belongs: move it away")]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
+        /// What is to lie there.
+        belongs: String,
+    },
     /// A local folder could not be made or removed.
-    #[error("the folder {path} could not be created or removed")]
+    #[error("the folder {path} could not be created or removed{}", to_check(.source))]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -38,12 +57,42 @@ pub enum LakeError {
         source: io::Error,
     },
     /// No table where one is needed.
-    #[error("table {table} does not exist at {location}")]
+    #[error("table {table} does not exist at {}", folder_of(.location))]
     Missing {
         /// The table's name or path.
         table: String,
         /// Where it was looked for.
         location: String,
+    },
+    /// No table where one is needed, and one of nearly that name.
+    #[error("table {table} does not exist at {}; did you mean {nearest}?", folder_of(.location))]
+    Misspelled {
+        /// The table's name.
+        table: String,
+        /// Where it was looked for.
+        location: String,
+        /// The table that may have been meant.
+        nearest: String,
+    },
+    /// A folder that is there and is no Delta table.
+    #[error(
+        "{} is no Delta table: it has no folder `_delta_log`. Sources that are files need a `format` \
+         (csv, parquet or json)",
+        folder_of(.location)
+    )]
+    NoLog {
+        /// The folder.
+        location: String,
+    },
+    /// A log entry that cannot be read as one.
+    #[error("the log of {table} is damaged: {reason}. Restore {file} from a backup")]
+    DamagedLog {
+        /// The table's name or path.
+        table: String,
+        /// The log entry, from the table's folder on.
+        file: String,
+        /// Why it cannot be read.
+        reason: String,
     },
     /// A feed is asked of a table that has none.
     #[error(
@@ -57,6 +106,19 @@ pub enum LakeError {
     /// A version that the table does not have.
     #[error("{table} has no version {version}; its newest is {newest}")]
     NoSuchVersion {
+        /// The table's name or path.
+        table: String,
+        /// The version asked for.
+        version: i64,
+        /// The newest version.
+        newest: i64,
+    },
+    /// A feed is to begin at a version that is still to come.
+    #[error(
+        "{table} has no version {version} yet, its newest is {newest}: lower `starting_version`, or leave it out to begin \
+         with what the table holds"
+    )]
+    StillToCome {
         /// The table's name or path.
         table: String,
         /// The version asked for.
@@ -139,7 +201,7 @@ pub enum LakeError {
         found: i64,
     },
     /// File sources that match nothing.
-    #[error("no file matches `{path}`")]
+    #[error("no file matches `{path}`; relative paths start at the folder of the targets file")]
     NoFiles {
         /// The path or pattern.
         path: String,
@@ -151,6 +213,14 @@ pub enum LakeError {
         path: String,
         /// Why.
         reason: String,
+    },
+    /// A file that is not what its format says.
+    #[error("{reason}")]
+    BadFile {
+        /// What is wrong with which file, and what to do.
+        reason: String,
+        /// What the reader says.
+        cause: Box<DataFusionError>,
     },
     /// The table library failed.
     #[error("{table}: {source}")]
@@ -191,9 +261,30 @@ pub enum LakeError {
         #[source]
         source: Box<DataFusionError>,
     },
-    /// A query over tables failed.
-    #[error(transparent)]
-    Query(#[from] DataFusionError),
+    /// A query over tables failed. What the library says of it is told in other words, and not once more as a source.
+    #[error("{}", in_words(.0))]
+    Query(DataFusionError),
+}
+
+/// A folder as one writes it: without the scheme of a local one.
+fn folder_of(location: &str) -> &str {
+    location.strip_prefix("file://").unwrap_or(location).trim_end_matches('/')
+}
+
+/// What to look at when a folder cannot be made.
+fn to_check(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => " (check who may write to the folder above it)",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (check the space that is left)",
+        io::ErrorKind::ReadOnlyFilesystem => " (check how the disk is mounted)",
+        _ => "",
+    }
+}
+
+impl From<DataFusionError> for LakeError {
+    fn from(source: DataFusionError) -> Self {
+        Self::Query(source)
+    }
 }
 
 impl LakeError {
@@ -216,16 +307,24 @@ impl LakeError {
 impl Classify for LakeError {
     fn kind(&self) -> FaultKind {
         match self {
-            Self::InvalidName { .. } | Self::InvalidLocation { .. } => FaultKind::Config,
+            Self::InvalidName { .. } | Self::InvalidLocation { .. } | Self::UnknownStorage { .. } => {
+                FaultKind::Config
+            }
             Self::NoChangeFeed { .. }
             | Self::NotAppendOnly { .. }
             | Self::NoSuchVersion { .. }
+            | Self::StillToCome { .. }
             | Self::TooOld { .. }
             | Self::FeedGone { .. }
             | Self::FeedVacuumed { .. } => FaultKind::Config,
-            Self::Missing { .. } | Self::NoFiles { .. } => FaultKind::MissingTable,
+            Self::Missing { .. } | Self::Misspelled { .. } | Self::NoLog { .. } | Self::NoFiles { .. } => {
+                FaultKind::MissingTable
+            }
             Self::UnsupportedType { .. } => FaultKind::SchemaMismatch,
-            Self::Folder { .. } | Self::BadPath { .. } => FaultKind::Storage,
+            Self::Folder { .. }
+            | Self::NotAFolder { .. }
+            | Self::BadPath { .. }
+            | Self::DamagedLog { .. } => FaultKind::Storage,
             Self::UnsupportedTable { .. } | Self::DeletionVector { .. } | Self::PartitionValue { .. } => {
                 FaultKind::Storage
             }
@@ -234,135 +333,7 @@ impl Classify for LakeError {
             // The next attempt looks into the log first.
             Self::Unverified { .. } => FaultKind::Transient,
             Self::Query(source) => fault_of(source),
+            Self::BadFile { cause, .. } => fault_of(cause),
         }
     }
-}
-
-/// The kind of a query's failure, decided from the types along its chain.
-pub fn fault_of(error: &DataFusionError) -> FaultKind {
-    let root = error.find_root();
-    if let Some(kind) = storage_fault_in(root) {
-        return kind;
-    }
-    match root {
-        DataFusionError::ParquetError(_) | DataFusionError::ResourcesExhausted(_) => FaultKind::Storage,
-        DataFusionError::SQL(..)
-        | DataFusionError::Plan(_)
-        | DataFusionError::SchemaError(..)
-        | DataFusionError::NotImplemented(_)
-        | DataFusionError::ArrowError(..)
-        | DataFusionError::Execution(_) => FaultKind::Sql,
-        _ => FaultKind::Internal,
-    }
-}
-
-/// The kind of the first failure of storage along a chain; `None` when there is none.
-fn storage_fault_in(error: &(dyn Error + 'static)) -> Option<FaultKind> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(kind) = storage_fault(error) {
-            return Some(kind);
-        }
-        next = error.source();
-    }
-    None
-}
-
-fn storage_fault(error: &(dyn Error + 'static)) -> Option<FaultKind> {
-    if let Some(lake) = error.downcast_ref::<LakeError>() {
-        return Some(lake.kind());
-    }
-    if let Some(delta) = error.downcast_ref::<DeltaTableError>() {
-        return Some(fault_of_delta(delta));
-    }
-    if let Some(store) = error.downcast_ref::<ObjectStoreError>() {
-        return Some(fault_of_store(store));
-    }
-    if let Some(kernel) = error.downcast_ref::<KernelError>() {
-        return Some(fault_of_kernel(kernel));
-    }
-    if let Some(io) = error.downcast_ref::<io::Error>() {
-        return Some(fault_of_io(io));
-    }
-    match error.downcast_ref::<DataFusionError>() {
-        // Neither is told by its `source`.
-        Some(DataFusionError::ObjectStore(source)) => Some(fault_of_store(source)),
-        Some(DataFusionError::IoError(source)) => Some(fault_of_io(source)),
-        _ => match error.downcast_ref::<ParquetError>() {
-            Some(ParquetError::External(source)) => storage_fault_in(source.as_ref()),
-            _ => match error.downcast_ref::<ArrowError>() {
-                Some(ArrowError::IoError(_, source)) => Some(fault_of_io(source)),
-                Some(ArrowError::ExternalError(source)) => storage_fault_in(source.as_ref()),
-                _ => None,
-            },
-        },
-    }
-}
-
-pub(crate) fn fault_of_delta(error: &DeltaTableError) -> FaultKind {
-    match error {
-        DeltaTableError::ObjectStore { source } => fault_of_store(source),
-        DeltaTableError::Io { source } => fault_of_io(source),
-        DeltaTableError::KernelError(source) => fault_of_kernel(source),
-        DeltaTableError::VersionAlreadyExists(_) => FaultKind::Conflict,
-        DeltaTableError::Transaction { source } => match source {
-            TransactionError::CommitConflict(_)
-            | TransactionError::MaxCommitAttempts(_)
-            | TransactionError::VersionAlreadyExists(_) => FaultKind::Conflict,
-            TransactionError::ObjectStore { source } => fault_of_store(source),
-            _ => FaultKind::Storage,
-        },
-        DeltaTableError::NotATable(_) => FaultKind::MissingTable,
-        DeltaTableError::SchemaMismatch { .. } => FaultKind::SchemaMismatch,
-        DeltaTableError::InvalidTableLocation(_) => FaultKind::Config,
-        DeltaTableError::Parquet { source } => storage_fault_in(source).unwrap_or(FaultKind::Storage),
-        DeltaTableError::Arrow { source } => storage_fault_in(source).unwrap_or(FaultKind::Storage),
-        DeltaTableError::GenericError { source } => {
-            storage_fault_in(source.as_ref()).unwrap_or(FaultKind::Storage)
-        }
-        _ => FaultKind::Storage,
-    }
-}
-
-/// Whether a log names or lists a file that is not there.
-pub(crate) fn is_missing_file(error: &DeltaTableError) -> bool {
-    match error {
-        DeltaTableError::KernelError(KernelError::Backtraced { source, .. }) => {
-            matches!(**source, KernelError::FileNotFound(_))
-        }
-        DeltaTableError::KernelError(source) => matches!(source, KernelError::FileNotFound(_)),
-        _ => false,
-    }
-}
-
-fn fault_of_kernel(error: &KernelError) -> FaultKind {
-    match error {
-        KernelError::Backtraced { source, .. } => fault_of_kernel(source),
-        KernelError::ObjectStore(source) => fault_of_store(source),
-        KernelError::IOError(source) => fault_of_io(source),
-        KernelError::Parquet(source) => storage_fault_in(source).unwrap_or(FaultKind::Storage),
-        KernelError::Arrow(source) => storage_fault_in(source).unwrap_or(FaultKind::Storage),
-        KernelError::GenericError { source } => {
-            storage_fault_in(source.as_ref()).unwrap_or(FaultKind::Storage)
-        }
-        _ => FaultKind::Storage,
-    }
-}
-
-/// A failure that nobody recognises is none that passes: clients of object stores have tried for minutes when they
-/// report one.
-pub(crate) fn fault_of_store(error: &ObjectStoreError) -> FaultKind {
-    match error {
-        ObjectStoreError::AlreadyExists { .. } | ObjectStoreError::Precondition { .. } => FaultKind::Conflict,
-        ObjectStoreError::Generic { source, .. } => {
-            storage_fault_in(source.as_ref()).unwrap_or(FaultKind::Storage)
-        }
-        _ => FaultKind::Storage,
-    }
-}
-
-fn fault_of_io(error: &io::Error) -> FaultKind {
-    // What a library wrapped into an error of the system says more than the wrapping.
-    let inner = error.get_ref().and_then(|inner| storage_fault_in(inner));
-    inner.unwrap_or_else(|| Classify::kind(error))
 }

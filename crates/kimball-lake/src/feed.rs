@@ -24,7 +24,7 @@ impl LakeTable {
     /// [`CHANGE_TYPE`] (text), [`COMMIT_VERSION`] (UInt64) and [`COMMIT_TIMESTAMP`] (milliseconds, UTC).
     ///
     /// # Errors
-    /// [`LakeError::NoChangeFeed`] when the table records none, [`LakeError::NoSuchVersion`] when `from`
+    /// [`LakeError::NoChangeFeed`] when the table records none, [`LakeError::StillToCome`] when `from`
     /// lies beyond the pinned version, [`LakeError::FeedGone`] when the log was cleaned up behind it,
     /// [`LakeError::Delta`] when a version in between recorded none.
     pub async fn changes(&self, from: i64) -> Result<Arc<dyn TableProvider>, LakeError> {
@@ -32,7 +32,7 @@ impl LakeTable {
             return Err(LakeError::NoChangeFeed { table: self.name.clone() });
         }
         if from < 0 || from > self.version() {
-            return Err(LakeError::NoSuchVersion {
+            return Err(LakeError::StillToCome {
                 table: self.name.clone(),
                 version: from,
                 newest: self.version(),

@@ -16,6 +16,7 @@ use futures::FutureExt;
 use xxhash_rust::xxh64::Xxh64;
 
 use crate::LakeError;
+use crate::bad_file;
 
 /// How files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl FileSource {
     ///
     /// # Errors
     /// [`LakeError::BadPath`] for an option the format does not know and for CSV files with different columns,
-    /// [`LakeError::Query`] when a file cannot be read.
+    /// [`LakeError::BadFile`] for a file that is not what its format says, [`LakeError::Query`] when one cannot be read.
     pub async fn rows(&self, session: &SessionContext) -> Result<DataFrame, LakeError> {
         let mut schemas = Vec::with_capacity(self.files.len());
         for file in &self.files {
@@ -127,7 +128,8 @@ impl FileSource {
                 let reason = "the file is damaged".to_owned();
                 Err(LakeError::BadPath { path: file.display().to_string(), reason })
             });
-            schemas.push(found?.schema().as_arrow().clone());
+            let found = found.map_err(|source| bad_file::blamed(file, self.format, source))?;
+            schemas.push(found.schema().as_arrow().clone());
         }
         let mut merged = self.merge(&schemas)?;
         if self.format != FileFormat::Csv {

@@ -5,12 +5,15 @@
 //! its vocabulary is tables, rows, files, commits and application transactions.
 
 mod alter;
+mod bad_file;
 mod changes;
 mod commit;
 mod compact;
 mod copy_on_write;
+mod damage;
 mod deletion;
 mod error;
+mod fault;
 mod feed;
 mod files;
 mod live;
@@ -25,12 +28,14 @@ mod shared;
 mod table;
 mod travel;
 mod upkeep;
+mod words;
 mod write;
 
 pub use alter::Alteration;
 pub use commit::{Commit, CommitOutcome, RowRemovals};
 pub use compact::{Compacted, Wear};
-pub use error::{LakeError, fault_of};
+pub use error::LakeError;
+pub use fault::fault_of;
 pub use feed::{CHANGE_TYPE, COMMIT_TIMESTAMP, COMMIT_VERSION};
 pub use files::{FileFormat, FileSource};
 pub use live::{FILE_COLUMN, LiveRows, ROW_COLUMN};
@@ -39,4 +44,5 @@ pub use schema::stored_schema;
 pub use shared::{SharedTable, Swap};
 pub use table::{LakeTable, NewTable};
 pub use travel::{AsOf, CommitRecord};
+pub use words::{BadValue, bad_value, in_words, sql_name, with_sql_types};
 pub use write::{DataFile, DataFileWriter};

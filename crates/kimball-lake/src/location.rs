@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use datafusion::common::utils::datafusion_strsim::levenshtein;
 use deltalake::logstore::{LogStoreRef, StorageConfig, logstore_with, object_store_factories};
 use deltalake::{DeltaTable, DeltaTableError};
 use kimball_retry::RetryBudget;
@@ -12,6 +13,9 @@ use url::Url;
 
 use crate::LakeError;
 use crate::retrying::{RetryingStore, StorageRetries};
+
+/// Letters of a name of which one may be wrong for another name to be meant.
+const LETTERS_A_SLIP: usize = 4;
 
 /// `schema.table`, each part one plain folder name, so that no name can leave the warehouse.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +95,22 @@ impl Warehouse {
             .map_err(|_| LakeError::InvalidLocation { location: format!("{}{table}", self.root) })
     }
 
+    /// What to say of a table that is not there: with the one of nearly that name, if there is one.
+    pub async fn missing(&self, table: &TableId) -> LakeError {
+        let (name, location) =
+            (table.to_string(), self.locate(table).map_or_else(|_| String::new(), Into::into));
+        // Whatever keeps the others from being listed, the table is missing.
+        let others = self.tables().await.unwrap_or_default();
+        let near =
+            others.iter().map(ToString::to_string).map(|other| (levenshtein(&name, &other), other)).min();
+        match near {
+            Some((changes, nearest)) if changes <= name.chars().count().div_ceil(LETTERS_A_SLIP) => {
+                LakeError::Misspelled { table: name, location, nearest }
+            }
+            _ => LakeError::Missing { table: name, location },
+        }
+    }
+
     /// An unloaded handle on the table at `location`; local folders are made when `create` asks for it.
     pub(crate) fn handle(&self, location: &Url, folder: Folder) -> Result<Option<DeltaTable>, LakeError> {
         if let Ok(path) = location.to_file_path() {
@@ -98,12 +118,50 @@ impl Warehouse {
                 Folder::MustExist if !path.join("_delta_log").is_dir() => return Ok(None),
                 Folder::MustExist => {}
                 Folder::Create => std::fs::create_dir_all(&path)
-                    .map_err(|source| LakeError::Folder { path: path.clone(), source })?,
+                    .map_err(|source| self.in_the_way(&path).unwrap_or(LakeError::Folder { path, source }))?,
             }
         }
+        self.refuse_unknown(location)?;
         self.log_store(location)
             .map(|log_store| Some(DeltaTable::new(log_store)))
             .map_err(|source| LakeError::Delta { table: location.to_string(), source: Box::new(source) })
+    }
+
+    /// The file that lies where a folder on the way to `path` is to be made, if that is what is wrong.
+    fn in_the_way(&self, path: &Path) -> Option<LakeError> {
+        let file = path.ancestors().find(|part| part.is_file())?;
+        let root = self.root.to_file_path().ok();
+        let inside = root.and_then(|root| Some(file.strip_prefix(root).ok()?.to_owned()));
+        let parts: Vec<_> =
+            inside.iter().flat_map(|inside| inside.iter()).map(|part| part.to_string_lossy()).collect();
+        let belongs = match parts.as_slice() {
+            [] => "the warehouse".to_owned(),
+            [schema] => format!("the folder of schema {schema}"),
+            [schema, table, ..] => format!("the folder of table {schema}.{table}"),
+        };
+        Some(LakeError::NotAFolder { path: file.to_owned(), belongs })
+    }
+
+    /// Refuses a storage that there is no client for.
+    fn refuse_unknown(&self, location: &Url) -> Result<(), LakeError> {
+        let factories = object_store_factories();
+        if factories.iter().any(|known| known.key().scheme() == location.scheme()) {
+            return Ok(());
+        }
+        let mut known: Vec<String> =
+            factories.iter().map(|known| format!("{}://", known.key().scheme())).collect();
+        // Tables in memory are for tests.
+        known.retain(|scheme| scheme != "memory://");
+        known.sort();
+        let place = match location.as_str().starts_with(self.root.as_str()) {
+            true => format!("the warehouse {}", self.root.as_str().trim_end_matches('/')),
+            false => location.as_str().trim_end_matches('/').to_owned(),
+        };
+        Err(LakeError::UnknownStorage {
+            place,
+            scheme: location.scheme().to_owned(),
+            known: known.join(", "),
+        })
     }
 
     /// The log of the table at `location`, in a storage whose calls are made again when they fail for a while.

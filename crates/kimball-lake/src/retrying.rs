@@ -23,7 +23,7 @@ use kimball_retry::{FaultKind, Jitter, RetryBudget, RetryPolicy};
 use tokio::time::sleep;
 use xxhash_rust::xxh64::xxh64;
 
-use crate::error::fault_of_store;
+use crate::fault::fault_of_store;
 
 /// Attempts after the first at one call. The delays add up to a second or two: what lasts longer is for the retry of the
 /// pipeline, which begins after half a minute.

@@ -14,7 +14,8 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableError, ObjectStoreError, Path};
 use futures::TryStreamExt;
 
-use crate::error::is_missing_file;
+use crate::damage;
+use crate::fault::is_missing_file;
 use crate::location::{Folder, folder_url};
 use crate::rechecked::Rechecked;
 use crate::scan::stored_at;
@@ -49,7 +50,7 @@ impl Warehouse {
     /// Opens a table at its newest version; `None` when there is none of that name.
     ///
     /// # Errors
-    /// [`LakeError::Delta`] when the log cannot be read.
+    /// [`LakeError::Delta`] when the log cannot be read, [`LakeError::DamagedLog`] when it is known which entry is at fault.
     pub async fn open(&self, table: &TableId) -> Result<Option<LakeTable>, LakeError> {
         self.open_url(&self.locate(table)?, table.to_string()).await
     }
@@ -57,9 +58,17 @@ impl Warehouse {
     /// Opens a table that lies elsewhere, by its folder or URL.
     ///
     /// # Errors
-    /// As for [`open`](Self::open), and [`LakeError::InvalidLocation`].
+    /// As for [`open`](Self::open), [`LakeError::InvalidLocation`], and [`LakeError::NoLog`] for a folder that is there and
+    /// is no table.
     pub async fn open_path(&self, location: &str) -> Result<Option<LakeTable>, LakeError> {
-        self.open_url(&folder_url(location)?, location.to_owned()).await
+        let url = folder_url(location)?;
+        let found = self.open_url(&url, location.to_owned()).await?;
+        match url.to_file_path() {
+            Ok(folder) if found.is_none() && folder.exists() => {
+                Err(LakeError::NoLog { location: location.to_owned() })
+            }
+            _ => Ok(found),
+        }
     }
 
     async fn open_url(&self, url: &url::Url, name: String) -> Result<Option<LakeTable>, LakeError> {
@@ -75,7 +84,8 @@ impl Warehouse {
         match inner.load().await {
             Ok(()) => Ok(Some(LakeTable { name: name.to_owned(), inner })),
             Err(DeltaTableError::NotATable(_)) => Ok(None),
-            Err(source) => Err(LakeError::delta(&name)(source)),
+            Err(source) if is_missing_file(&source) => Err(LakeError::delta(&name)(source)),
+            Err(source) => Err(damage::blamed(&inner, name, source).await),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Why a question has no answer.
 
 use datafusion::error::DataFusionError;
-use kimball_engine::EngineError;
+use datafusion::execution::SessionStateDefaults;
+use kimball_engine::{EngineError, Functions, explained_at_the_terminal};
 use kimball_lake::{LakeError, fault_of};
 use kimball_retry::{Classify, FaultKind};
 
@@ -44,8 +45,8 @@ pub enum SqlError {
         reason: String,
     },
     /// The statement does not parse, plan or run.
-    #[error("{}", plain(.0))]
-    Query(#[source] Box<DataFusionError>),
+    #[error("{}", told(.0))]
+    Query(Box<DataFusionError>),
     /// The names of the statement do not fit together.
     #[error(transparent)]
     Names(#[from] EngineError),
@@ -62,20 +63,21 @@ fn hint(nearest: &Option<String>, tables: &usize) -> String {
     }
 }
 
-/// The message of a failed query without the names of the library's own stages.
-fn plain(error: &DataFusionError) -> String {
-    match error.find_root() {
-        DataFusionError::SQL(parser, _) => {
-            let message = parser.to_string();
-            message.trim_start_matches("sql parser error: ").to_owned()
-        }
-        DataFusionError::SchemaError(schema, _) => schema.to_string(),
-        DataFusionError::Plan(message)
-        | DataFusionError::Execution(message)
-        | DataFusionError::NotImplemented(message) => message.clone(),
-        DataFusionError::ArrowError(arrow, _) => arrow.to_string(),
-        root => root.strip_backtrace(),
-    }
+/// The message of a failed query, in words.
+fn told(error: &DataFusionError) -> String {
+    explained_at_the_terminal(error, &functions())
+}
+
+/// The functions that a question may call.
+fn functions() -> Functions {
+    let spark = datafusion_spark::all_default_scalar_functions();
+    let rows = SessionStateDefaults::default_scalar_functions().into_iter().chain(spark);
+    let spark = datafusion_spark::all_default_aggregate_functions();
+    let groups = SessionStateDefaults::default_aggregate_functions().into_iter().chain(spark);
+    let windows = SessionStateDefaults::default_window_functions();
+    let mut calls: Vec<String> = rows.map(|function| function.name().to_owned()).collect();
+    calls.extend(groups.map(|function| function.name().to_owned()));
+    Functions { calls, windows: windows.iter().map(|function| function.name().to_owned()).collect() }
 }
 
 impl From<DataFusionError> for SqlError {

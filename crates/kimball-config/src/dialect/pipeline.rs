@@ -13,10 +13,11 @@ use crate::model::{
     Transformation,
 };
 use crate::name::TableName;
+use crate::problem::Location;
 use crate::reader::{Located, MapReader, scalar, table};
 use crate::source_text::Span;
 use crate::sql;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Node, ScalarStyle, Value};
 
 /// What was read of one file, with the places that the rules across files need.
 #[derive(Debug, Default)]
@@ -172,7 +173,31 @@ fn read_transformation(reader: &MapReader<'_>, sources: &[Source]) -> Option<Tra
     let all_sources = (sources.len() == listed).then_some(sources);
     sql::check_query(reader.findings(), &text, all_sources);
     let line = reader.findings().file().locate(text.span).line;
-    Some(Transformation { sql: text.value, line })
+    let style = scalar(reader.node("transformation_sql")?)?.style;
+    let lines = lines_of(reader.findings(), &text, style);
+    Some(Transformation { sql: text.value, line, lines })
+}
+
+/// Where the lines of a query stand in its file.
+fn lines_of(findings: &Findings<'_>, sql: &Located<String>, style: ScalarStyle) -> Vec<Location> {
+    let file = findings.file();
+    let (text, Span { start, end }) = (file.text(), sql.span);
+    if style != ScalarStyle::Literal {
+        // A text on one line stands in the file as it is; others are folded.
+        let at = text.get(start..end).and_then(|written| written.find(sql.value.as_str()));
+        let one = at.filter(|_| !sql.value.contains('\n')).map(|at| start + at);
+        return one.map(|at| file.locate(Span::new(at, at + 1))).into_iter().collect();
+    }
+    let mut begin = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let mut lines = Vec::new();
+    for sql_line in sql.value.lines() {
+        let written = text.get(begin..).and_then(|rest| rest.split('\n').next()).unwrap_or_default();
+        // The line of the block is the line of the SQL behind its indentation.
+        let indentation = written.trim_end_matches('\r').strip_suffix(sql_line).map_or(0, str::len);
+        lines.push(file.locate(Span::new(begin + indentation, begin + indentation + 1)));
+        begin += written.len() + 1;
+    }
+    lines
 }
 
 fn refuse_append_sources(reader: &MapReader<'_>, sources: &[Source]) {

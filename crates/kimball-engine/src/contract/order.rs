@@ -15,7 +15,7 @@ use crate::EngineError;
 use crate::columns::{VERSION, listed, literal, quoted};
 use crate::finding::{Category, Finding, Verdicts};
 use crate::keys::{arguments, key_hash};
-use crate::quality::{number, offenders};
+use crate::quality::{counted_offenders, number};
 use crate::session::query;
 
 /// What is remembered of a key: its hash (as that of a natural key, semantics 2.1), when its newest event happened, and
@@ -87,7 +87,8 @@ async fn judge_order(
     let failed =
         number(&rows.session, "SELECT count(*) FROM __k_ordered WHERE __k_first < __k_before").await?;
     let total = number(&rows.session, &format!("SELECT count(*) FROM {ROWS}")).await?;
-    let samples = if failed > 0 { offenders(&rows.session, &disordered).await? } else { Vec::new() };
+    let samples =
+        if failed > 0 { counted_offenders(&rows.session, &disordered).await?.1 } else { Vec::new() };
     let details = match failed {
         0 => "events are in order".to_owned(),
         failed => {

@@ -13,7 +13,7 @@ use crate::EngineError;
 use crate::columns::{VERSION, instant_sql, listed, literal, quoted};
 use crate::finding::{Category, Finding, Verdicts};
 use crate::keys::row_hash;
-use crate::quality::offenders_of;
+use crate::quality::samples_of;
 use crate::session::query;
 use crate::stage::{Relation, Transformation};
 
@@ -227,7 +227,9 @@ async fn blamed(rows: &Rows, rules: &[RowRule], error: EngineError) -> EngineErr
 /// Plans a query over the rows in which names match whatever their case, as in the rules that people write.
 async fn resolved(rows: &Rows, sql: &str) -> Result<DataFrame, EngineError> {
     let relation = Relation { alias: ROWS.to_owned(), name: ROWS.to_owned(), columns: rows.columns.clone() };
-    let plan = Transformation::resolve(&rows.session, sql, &[relation])?.plan(&rows.session).await?;
+    let of_a_contract = |error: EngineError| error.about(|| "a rule of its contract".to_owned());
+    let rules = Transformation::resolve(&rows.session, sql, &[relation]).map_err(of_a_contract)?;
+    let plan = rules.plan(&rows.session).await.map_err(of_a_contract)?;
     Ok(DataFrame::new(rows.session.state(), plan))
 }
 
@@ -258,7 +260,7 @@ async fn samples(
     let shown = shown.iter().map(|column| ticked(column)).collect::<Vec<_>>().join(", ");
     let most = it.contract.validation.failure_samples;
     let sql = format!("SELECT {shown} FROM {ROWS} WHERE {fails} LIMIT {most}");
-    offenders_of(resolved(rows, &sql).await?).await
+    samples_of(resolved(rows, &sql).await?).await
 }
 
 /// What has to be unique: the primary key, and what rules say.
@@ -319,7 +321,7 @@ async fn judge_unique(
             "SELECT {shown} FROM {ROWS} WHERE {present} GROUP BY {shown}{version} HAVING count(*) > 1 LIMIT {}",
             it.contract.validation.failure_samples
         );
-        samples = offenders_of(query(&rows.session, &repeated).await?).await?;
+        samples = samples_of(query(&rows.session, &repeated).await?).await?;
     }
     let details = match failed {
         0 => format!("{total} rows, no combination of {} twice", columns.join(", ")),

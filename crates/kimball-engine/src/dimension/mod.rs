@@ -101,7 +101,8 @@ impl DimensionMerge<'_> {
         let any = self.keys().iter().map(null).collect::<Vec<_>>().join(" OR ");
         let shown = listed("", self.keys());
         let sql = format!("SELECT DISTINCT {shown} FROM staged WHERE {} = 1 AND ({any})", name::OP);
-        refuse_any(self.session, &sql, "a natural key is NULL").await
+        let rule = "a natural key is NULL; give it a value in the query, or leave such rows out (`WHERE … IS NOT NULL`)";
+        refuse_any(self.session, &sql, rule).await
     }
 
     /// NULL or unusable effective times (semantics 4.7).
@@ -109,7 +110,15 @@ impl DimensionMerge<'_> {
         let instant = format!("arrow_try_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')", quoted(column));
         let shown = format!("{}, {}", listed("", self.keys()), quoted(column));
         let rows = format!("SELECT {shown} FROM staged WHERE {} = 1", name::OP);
-        let absent = format!("`effective_at` column `{column}` is NULL or no timestamp");
+        let output = &self.staged.layout.output;
+        let is_text = output.iter().any(|it| it.name() == column && *it.data_type() == DataType::Utf8);
+        let advice = match is_text {
+            true => format!(
+                "write it as 2025-12-31, or read it with `to_timestamp({column}, '%d.%m.%Y')` or the like"
+            ),
+            false => "give such rows a time, or leave them out".to_owned(),
+        };
+        let absent = format!("`effective_at` column `{column}` is NULL or no timestamp; {advice}");
         refuse_any(self.session, &format!("{rows} AND {instant} IS NULL"), &absent).await?;
         let beyond = format!("`effective_at` column `{column}` lies at or after 9999-12-31");
         refuse_any(self.session, &format!("{rows} AND {instant} >= {}", name::BEYOND), &beyond).await
@@ -118,21 +127,37 @@ impl DimensionMerge<'_> {
     /// Two different rows of one key: in one snapshot, or in one commit (and at one effective time).
     async fn refuse_ties(&self, hashed: &[String], also: Option<&str>) -> Result<(), EngineError> {
         let keys = listed("", self.keys());
+        let kept =
+            format!("`QUALIFY row_number() OVER (PARTITION BY {} ORDER BY …) = 1`", self.keys().join(", "));
         let (group, many, rule) = match self.staged.arrival {
             Arrival::Changes => (
                 format!("{keys}, {}{}", name::VERSION, also.map(|e| format!(", {e}")).unwrap_or_default()),
                 format!("min(row_hash({h})) <> max(row_hash({h}))", h = listed("", hashed)),
-                "one commit holds different rows of one natural key, and nothing says which is newer",
+                match also {
+                    Some(_) => format!(
+                        "one commit holds different rows of one natural key and `effective_at`, and nothing says which is \
+                         newer; keep one with {kept}"
+                    ),
+                    None => format!(
+                        "one commit holds different rows of one natural key, and nothing says which is newer; keep one with \
+                         {kept}"
+                    ),
+                },
             ),
-            _ => {
-                (keys.clone(), "count(*) > 1".to_owned(), "a snapshot holds several rows of one natural key")
-            }
+            _ => (
+                keys.clone(),
+                "count(*) > 1".to_owned(),
+                format!(
+                    "a snapshot holds several rows of one natural key; keep one with {kept}, or name what tells them apart \
+                     in `natural_keys`"
+                ),
+            ),
         };
         let sql = format!(
             "SELECT DISTINCT {keys} FROM (SELECT {keys} FROM staged WHERE {} = 1 GROUP BY {group} HAVING {many})",
             name::OP
         );
-        refuse_any(self.session, &sql, rule).await
+        refuse_any(self.session, &sql, &rule).await
     }
 
     /// Values of the system columns of a row that is written; `is_real` is the condition that the batch brings its

@@ -98,7 +98,8 @@ impl Preparation<'_> {
         let sql = format!(
             "SELECT DISTINCT {keys} FROM (SELECT {keys} FROM staged WHERE {OP} = 1 GROUP BY {group} HAVING count(*) > 1)"
         );
-        let rule = "several rows have one merge key, which breaks the grain of the fact";
+        let rule = "several rows have one merge key, which breaks the grain of the fact; does a join multiply rows? Name what \
+                    tells them apart in `merge_keys`, or make one row of them";
         match self.fact.grain_validation {
             Severity::Error => match refuse_any(self.session, &sql, rule).await {
                 Ok(()) => Ok(Vec::new()),
@@ -169,7 +170,10 @@ impl Preparation<'_> {
             let column = quoted(&key.column);
             let shown = listed("s", &self.fact.merge_keys);
             let null = format!("SELECT {shown} FROM staged s WHERE s.{OP} = 1 AND s.{column} IS NULL");
-            let rule = format!("foreign key `{}` is NULL; give a sentinel instead", key.column);
+            let rule = format!(
+                "foreign key `{0}` is NULL; give the key of a default member instead, such as `coalesce({0}, -1)`",
+                key.column
+            );
             refuse_any(self.session, &null, &rule).await?;
             let (Some(table), Some(surrogate)) = (&key.references, &key.dimension_key) else { continue };
             let Some(dimension) = self.dimensions.get(table) else { continue };
@@ -180,7 +184,10 @@ impl Preparation<'_> {
                  (SELECT * FROM staged WHERE {OP} = 1 AND {column} NOT IN {DEFAULT_KEYS}) s ON d.{} = s.{column}",
                 quoted(surrogate)
             );
-            let rule = format!("foreign key `{}` points at no row of {table}", key.column);
+            let rule = format!(
+                "foreign key `{}` points at no row of {table}; load the member there first",
+                key.column
+            );
             refuse_any(self.session, &dangling, &rule).await?;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use arrow::datatypes::{DataType, Field};
 use kimball_config::{Additivity, Aggregation, Fact, FactPattern, Measure};
 
-use super::{Computed, Layout, Role};
+use super::{Computed, Layout, Role, sql_name};
 use crate::EngineError;
 
 fn milestones(fact: &Fact) -> impl Iterator<Item = &str> {
@@ -94,8 +94,9 @@ impl Layout {
         let kind = self.kind_of(&measure.column);
         match kind {
             Some(kind) if adds && !counts && !kind.is_numeric() => Err(EngineError::Config(format!(
-                "measure `{}` is declared to be added up, but it is of type {kind}",
-                measure.column
+                "measure `{}` is declared to be added up, but it is {}",
+                measure.column,
+                sql_name(kind)
             ))),
             _ => Ok(()),
         }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use kimball_config::{FileFormat, Pipeline, SourceLocation, TableName};
+use kimball_config::{FileFormat, Pipeline, SourceLocation, TableKind, TableName};
 
 use super::Layout;
-use super::types::{sql_name, stores, takes_guessed, widened};
+use super::sql_name;
+use super::types::{stores, takes_guessed, widened};
 use crate::EngineError;
 use crate::columns as name;
 
@@ -71,12 +72,12 @@ impl Layout {
                     if let Some(near) = fields.iter().find(|near| near.name().eq_ignore_ascii_case(column)) {
                         return Err(mismatch(format!("column `{column}` is `{}` in the table", near.name())));
                     }
+                    if column.starts_with("__") {
+                        return Err(other_kind(&self.table, existing, pipeline));
+                    }
                     if !pipeline.schema_evolution {
                         let difference = format!("column `{column}` is not in the table");
                         return Err(mismatch(format!("{difference}; {flag} would add it")));
-                    }
-                    if column.starts_with("__") {
-                        return Err(mismatch(format!("the table lacks the system column `{column}`")));
                     }
                     evolution.filled.push(column.clone());
                 }
@@ -103,14 +104,26 @@ impl Layout {
                 Some(_) => {
                     return Err(mismatch(format!("{difference}; {flag} would widen it")));
                 }
-                None => return Err(mismatch(difference)),
+                None => {
+                    let cast = format!("CAST({column} AS {})", sql_name(stored.data_type()));
+                    return Err(mismatch(format!(
+                        "{difference}; give `{cast}`, or rebuild the table with `--full-refresh --allow-history-loss`"
+                    )));
+                }
             }
         }
         for stored in
             existing.fields().iter().filter(|stored| self.schema.field_with_name(stored.name()).is_err())
         {
+            if is_hashdiff(stored.name()) && existing.field_with_name(name::VALID_FROM).is_ok() {
+                return Err(other_kind(&self.table, existing, pipeline));
+            }
             if !stored.name().starts_with("__") {
-                return Err(mismatch(format!("column `{}` of the table is not in the query", stored.name())));
+                let (column, kind) = (stored.name(), sql_name(stored.data_type()));
+                return Err(mismatch(format!(
+                    "column `{column}` of the table is not in the query; select it, or `CAST(NULL AS {kind}) AS {column}` \
+                     where the source has it no more"
+                )));
             }
             evolution.foreign.push(stored.name().clone());
         }
@@ -129,6 +142,20 @@ impl Layout {
         self.evolution = evolution;
         Ok(self)
     }
+}
+
+/// A table without columns that the type of its dimension needs, or with versions that it has no columns for.
+fn other_kind(table: &str, existing: &Schema, pipeline: &Pipeline) -> EngineError {
+    let has = |column: &str| existing.field_with_name(column).is_ok();
+    let stored = match has(name::VALID_FROM) && has(name::IS_CURRENT) {
+        true => "a dimension with versions",
+        false => "a dimension without versions",
+    };
+    let wanted = match &pipeline.kind {
+        TableKind::Dimension(dimension) => format!("type {}", dimension.scd.number()),
+        TableKind::Fact(_) => "a fact".to_owned(),
+    };
+    EngineError::OtherKind { table: table.to_owned(), stored, wanted }
 }
 
 /// The hash of a table taken over may be of any type; it is never compared with ours.

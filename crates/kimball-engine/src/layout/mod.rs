@@ -13,11 +13,12 @@ use kimball_lake::stored_schema;
 use xxhash_rust::xxh64::xxh64;
 
 pub(crate) use self::fit::Evolution;
-pub use self::types::sql_name;
 pub(crate) use self::types::{stores, takes_guessed};
+pub use kimball_lake::sql_name;
 
 use crate::EngineError;
 use crate::columns as name;
+use crate::error::QUERY_OUTPUT;
 
 /// The columns of a target table and their roles.
 #[derive(Debug, Clone)]
@@ -153,9 +154,11 @@ impl Layout {
         self.keys.clone_from(&dimension.natural_keys);
         self.surrogate_key = Some(dimension.surrogate_key.clone());
         self.require("natural key", &self.keys)?;
-        self.forbid(&dimension.surrogate_key, "it is the surrogate key, which the engine makes")?;
+        let made = "it is the surrogate key, which the engine makes; leave it out with a `transformation_sql`, or call the \
+                    surrogate key otherwise";
+        self.forbid(&dimension.surrogate_key, made)?;
         if let Some(history) = dimension.scd.history() {
-            self.require("effective_at", history.effective_at.as_slice())?;
+            self.require_time(history.effective_at.as_slice())?;
             self.effective_at.clone_from(&history.effective_at);
             self.tracked = self.fields_of(&history.tracked)?;
         }
@@ -163,7 +166,7 @@ impl Layout {
             self.require("mini-dimension column", &mini.columns)?;
         }
         if let Scd::Type4 { history: Some(history) } = &dimension.scd {
-            self.require("effective_at", history.effective_at.as_slice())?;
+            self.require_time(history.effective_at.as_slice())?;
             self.effective_at.clone_from(&history.effective_at);
             self.fields_of(&history.tracked)?;
         }
@@ -246,8 +249,8 @@ impl Layout {
         Some((xxh64(text.as_bytes(), 0) >> 1).cast_signed())
     }
 
-    fn names(&self) -> String {
-        self.output.iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
+    fn names(&self) -> Vec<String> {
+        self.output.iter().map(|field| field.name().clone()).collect()
     }
 
     fn check_names(&self) -> Result<(), EngineError> {
@@ -258,7 +261,8 @@ impl Layout {
                 return Err(EngineError::ReservedColumn { column: field.name().clone(), reason });
             }
             if !seen.insert(field.name().to_lowercase()) {
-                let reason = "it is there twice, and tables do not tell case apart";
+                let reason = "it is there twice, and tables do not tell case apart; name the columns one by one, and rename \
+                              or leave out the second";
                 return Err(EngineError::ReservedColumn { column: field.name().clone(), reason });
             }
         }
@@ -272,7 +276,8 @@ impl Layout {
         match columns.iter().find(|column| !known(column)) {
             None => Ok(()),
             Some(column) => {
-                Err(EngineError::MissingColumn { role, column: column.clone(), found: self.names() })
+                let (column, of) = (column.clone(), QUERY_OUTPUT.to_owned());
+                Err(EngineError::MissingColumn { role, column, of, found: self.names() })
             }
         }
     }
@@ -282,9 +287,27 @@ impl Layout {
         match columns.iter().find(|column| self.schema.field_with_name(column).is_err()) {
             None => Ok(()),
             Some(column) => {
-                Err(EngineError::MissingColumn { role, column: column.clone(), found: self.names() })
+                let (column, of) = (column.clone(), self.table.clone());
+                let found = self.schema.fields().iter().map(|field| field.name().clone()).collect();
+                Err(EngineError::MissingColumn { role, column, of, found })
             }
         }
+    }
+
+    /// An effective time is a time, or a text that is read as one: of a number nobody knows what it counts.
+    fn require_time(&self, columns: &[String]) -> Result<(), EngineError> {
+        self.require("effective_at", columns)?;
+        for field in self.output.iter().filter(|field| columns.contains(field.name())) {
+            let (column, kind) = (field.name(), field.data_type());
+            if kind.is_numeric() || *kind == DataType::Boolean {
+                return Err(EngineError::Config(format!(
+                    "effective_at `{column}` is {}: give a timestamp, date or ISO text, such as \
+                     `to_timestamp_seconds({column})`",
+                    sql_name(kind)
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn forbid(&self, column: &str, reason: &'static str) -> Result<(), EngineError> {

@@ -1,7 +1,7 @@
 //! Which types take the values of which others.
 
 use arrow::datatypes::DataType::{
-    self, Binary, Boolean, Date32, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, Timestamp, Utf8,
+    self, Boolean, Date32, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, Timestamp, Utf8,
 };
 
 /// Most digits of a decimal.
@@ -55,25 +55,6 @@ pub(crate) fn takes_guessed(stored: &DataType, guessed: &DataType) -> bool {
         Int64 => matches!(stored, Float64 | Decimal128(_, _) | Utf8),
         Float64 | Boolean | Date32 | Timestamp(_, _) => *stored == Utf8,
         _ => false,
-    }
-}
-
-/// A type as SQL writes it.
-pub fn sql_name(kind: &DataType) -> String {
-    match kind {
-        Boolean => "boolean".to_owned(),
-        Int8 => "tinyint".to_owned(),
-        Int16 => "smallint".to_owned(),
-        Int32 => "int".to_owned(),
-        Int64 => "bigint".to_owned(),
-        Float32 => "float".to_owned(),
-        Float64 => "double".to_owned(),
-        Utf8 => "string".to_owned(),
-        Binary => "binary".to_owned(),
-        Date32 => "date".to_owned(),
-        Timestamp(_, _) => "timestamp".to_owned(),
-        Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
-        other => other.to_string(),
     }
 }
 

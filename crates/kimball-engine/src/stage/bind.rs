@@ -49,18 +49,18 @@ impl<'a> Binder<'a> {
                 columns: table.schema().fields().iter().map(|field| field.name().clone()).collect(),
             })
             .collect();
-        let sql = match &input.pipeline.transformation {
-            Some(transformation) => transformation.sql.clone(),
-            None => match relations.as_slice() {
-                [only] => format!("SELECT * FROM `{}`", only.alias.replace('`', "``")),
-                _ => {
-                    return Err(EngineError::Config(
-                        "two or more sources need a transformation_sql".to_owned(),
-                    ));
-                }
-            },
+        let transformation = match (&input.pipeline.transformation, relations.as_slice()) {
+            (Some(query), _) => {
+                Transformation::of_pipeline(&session, query, &input.pipeline.config_path, &relations)?
+            }
+            (None, [only]) => {
+                let all = format!("SELECT * FROM `{}`", only.alias.replace('`', "``"));
+                Transformation::resolve(&session, &all, &relations)?
+            }
+            (None, _) => {
+                return Err(EngineError::Config("two or more sources need a transformation_sql".to_owned()));
+            }
         };
-        let transformation = Transformation::resolve(&session, &sql, &relations)?;
         Ok(Self {
             runtime: input.runtime,
             clock: input.clock,
@@ -74,6 +74,11 @@ impl<'a> Binder<'a> {
     /// The query over the tables that `session` holds.
     pub(super) async fn plan(&self, session: &SessionContext) -> Result<LogicalPlan, EngineError> {
         protected(self.transformation.plan(session).await?, self.personal)
+    }
+
+    /// The failure of the query, in words and with its place.
+    pub(super) fn blamed(&self, cause: datafusion::error::DataFusionError) -> EngineError {
+        self.transformation.blamed(&self.runtime.session(self.clock), cause)
     }
 
     /// The query over all sources, read uncounted.

@@ -6,10 +6,12 @@
 mod affected;
 mod approach;
 mod bind;
+mod blame;
 mod counted;
 mod deletes;
 mod follow;
 mod meeting;
+mod nameless;
 mod narrow;
 mod personal;
 mod row_plans;
@@ -32,6 +34,7 @@ use kimball_config::{CdcStrategy, Pipeline};
 
 pub(crate) use self::approach::followed_keys;
 pub use self::approach::{Affected, Approach, WholeReason};
+pub(crate) use self::blame::blamed;
 pub(crate) use self::spool::{Numbering, Spool, SpoolRoom, SpoolWriter};
 pub(crate) use self::sql::Transformation;
 pub use self::sql::{Relation, tie_names};
@@ -256,8 +259,7 @@ impl Query {
         if let Some(normal) = self.normal.get() {
             return Ok(normal);
         }
-        let normal = shape::normal(&self.session, self.written.clone())
-            .map_err(|source| EngineError::Sql { source: Box::new(source) })?;
+        let normal = shape::normal(&self.session, self.written.clone())?;
         Ok(self.normal.get_or_init(|| normal))
     }
 }
@@ -314,8 +316,7 @@ impl Step<'_> {
         self.binder.bind_whole(session, source, None).await?;
         let plan = self.binder.plan(session).await?;
         let feed = datafusion::datasource::provider_as_source(session.table_provider(feed).await?);
-        rowwise::carry(&plan, &source.source.alias, &feed)
-            .map_err(|source| EngineError::Sql { source: Box::new(source) })
+        Ok(rowwise::carry(&plan, &source.source.alias, &feed)?)
     }
 
     /// Inserted rows of one feed against the whole other sources (semantics 8.1).

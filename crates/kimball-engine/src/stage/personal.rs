@@ -6,6 +6,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit}
 use kimball_config::{PiiColumn, Protection};
 
 use crate::EngineError;
+use crate::error::QUERY_OUTPUT;
 use crate::keys::{Replacement, protect};
 
 /// The plan with its personal columns protected; the plan itself where there is none.
@@ -24,7 +25,8 @@ pub(super) fn protected(plan: LogicalPlan, personal: &[PiiColumn]) -> Result<Log
         return Err(EngineError::MissingColumn {
             role: "personal column",
             column: unknown.column.clone(),
-            found: names.join(", "),
+            of: QUERY_OUTPUT.to_owned(),
+            found: names.iter().map(|name| (*name).to_owned()).collect(),
         });
     }
     let mut columns = Vec::with_capacity(names.len());

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
@@ -13,7 +14,9 @@ use datafusion::sql::sqlparser::ast::{
     VisitMut, VisitorMut,
 };
 
+use super::nameless::first_nameless;
 use crate::EngineError;
+use crate::explanation::{Asker, Functions, Origin, explained, refused};
 
 /// A relation that a query may read: its name in the session, and the other name it goes by.
 #[derive(Debug, Clone)]
@@ -43,6 +46,26 @@ impl Relation {
 #[derive(Debug, Clone)]
 pub(crate) struct Transformation {
     statement: Statement,
+    written: Written,
+}
+
+/// A query as it is written, and by whom.
+#[derive(Debug, Clone)]
+struct Written {
+    sql: String,
+    relations: Vec<Relation>,
+    /// Where it stands; `None` for an expression inside a query of the engine's own.
+    origin: Option<Origin>,
+}
+
+impl Written {
+    fn blamed(&self, session: &SessionContext, cause: DataFusionError) -> EngineError {
+        let asker = match &self.origin {
+            Some(_) => Asker::Pipeline(&self.relations),
+            None => Asker::Expression,
+        };
+        explained(cause, asker, self.origin.as_ref(), &self.sql, &Functions::of(&session.state()))
+    }
 }
 
 impl Transformation {
@@ -56,23 +79,42 @@ impl Transformation {
         sql: &str,
         relations: &[Relation],
     ) -> Result<Self, EngineError> {
-        let parsed = session
-            .state()
-            .sql_to_statement(
-                sql.trim().trim_end_matches(';'),
-                &datafusion::common::config::Dialect::Databricks,
-            )
-            .map_err(|source| EngineError::Sql { source: Box::new(source) })?;
-        let mut statement = match parsed {
+        Self::parsed(session, Written { sql: sql.to_owned(), relations: relations.to_vec(), origin: None })
+    }
+
+    /// As [`resolve`](Self::resolve), for the query of a pipeline whose file is `file`; every column of its output has to
+    /// have a name.
+    ///
+    /// # Errors
+    /// As for [`resolve`](Self::resolve), and [`EngineError::Sql`] for a column without a name.
+    pub(crate) fn of_pipeline(
+        session: &SessionContext,
+        query: &kimball_config::Transformation,
+        file: &Path,
+        relations: &[Relation],
+    ) -> Result<Self, EngineError> {
+        let origin = Some(Origin::new(file, query));
+        Self::parsed(session, Written { sql: query.sql.clone(), relations: relations.to_vec(), origin })
+    }
+
+    fn parsed(session: &SessionContext, written: Written) -> Result<Self, EngineError> {
+        // Places are counted from the beginning of the text: nothing is taken away there.
+        let text = written.sql.trim_end().trim_end_matches(';');
+        let parsed = session.state().sql_to_statement(text, &datafusion::common::config::Dialect::Databricks);
+        let mut statement = match parsed.map_err(|cause| written.blamed(session, cause))? {
             ParsedStatement::Statement(statement) if matches!(*statement, Statement::Query(_)) => *statement,
             _ => {
-                let source =
-                    Box::new(DataFusionError::Plan("one SELECT or WITH query is expected".to_owned()));
-                return Err(EngineError::Sql { source });
+                let cause = DataFusionError::Plan("one SELECT or WITH query is expected".to_owned());
+                return Err(written.blamed(session, cause));
             }
         };
-        tie_names(&mut statement, relations)?;
-        Ok(Self { statement })
+        if let (Some(origin), Statement::Query(query)) = (&written.origin, &statement)
+            && let Some((message, span)) = first_nameless(query)
+        {
+            return Err(refused(message, span, origin));
+        }
+        tie_names(&mut statement, &written.relations)?;
+        Ok(Self { statement, written })
     }
 
     /// Plans the query over the tables that `session` holds under the sources' aliases.
@@ -80,11 +122,29 @@ impl Transformation {
     /// # Errors
     /// [`EngineError::Sql`] when names or types do not fit.
     pub(crate) async fn plan(&self, session: &SessionContext) -> Result<LogicalPlan, EngineError> {
-        session
-            .state()
-            .statement_to_plan(ParsedStatement::Statement(Box::new(self.statement.clone())))
-            .await
-            .map_err(|source| EngineError::Sql { source: Box::new(source) })
+        match session.state().statement_to_plan(self.statement()).await {
+            Ok(plan) => Ok(plan),
+            Err(cause) => {
+                let cause = self.with_places(session, cause).await;
+                Err(self.blamed(session, cause))
+            }
+        }
+    }
+
+    /// The failure to plan or run the query, in words and with its place.
+    pub(crate) fn blamed(&self, session: &SessionContext, cause: DataFusionError) -> EngineError {
+        self.written.blamed(session, cause)
+    }
+
+    /// The same failure with the places of names, which a plan that succeeds does without.
+    async fn with_places(&self, session: &SessionContext, cause: DataFusionError) -> DataFusionError {
+        let mut state = session.state();
+        state.config_mut().options_mut().sql_parser.collect_spans = true;
+        state.statement_to_plan(self.statement()).await.err().unwrap_or(cause)
+    }
+
+    fn statement(&self) -> ParsedStatement {
+        ParsedStatement::Statement(Box::new(self.statement.clone()))
     }
 }
 
@@ -143,6 +203,11 @@ fn quoted(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 
+/// Another name in the place of a written one.
+fn replaced(written: &Ident, name: &str) -> Ident {
+    Ident { span: written.span, ..quoted(name) }
+}
+
 /// What names in a query can mean. Columns of the sources go before names that the query gives itself.
 struct Names {
     /// Columns of all relations, by their lower-case form, as they are spelled.
@@ -187,7 +252,7 @@ impl Names {
         let spellings = self.columns.get(&lower).map(Vec::as_slice).unwrap_or_default();
         let real = spellings.iter().find(|name| **name == ident.value).or_else(|| spellings.first());
         if let Some(real) = real.or_else(|| self.given.get(&lower)) {
-            *ident = quoted(real);
+            *ident = replaced(ident, real);
         }
     }
 
@@ -208,7 +273,7 @@ impl Names {
 
     fn settle_table(&self, ident: &mut Ident) {
         if let Some((name, _)) = self.tables.get(&ident.value.to_lowercase()) {
-            *ident = quoted(name);
+            *ident = replaced(ident, name);
         }
     }
 
@@ -218,7 +283,7 @@ impl Names {
         let own = self.tables.get(&table.value.to_lowercase()).map(|(_, columns)| columns.as_slice());
         self.settle_table(table);
         match own.and_then(|columns| columns.iter().find(|name| name.eq_ignore_ascii_case(&column.value))) {
-            Some(real) => *column = quoted(real),
+            Some(real) => *column = replaced(column, real),
             None => self.settle(column),
         }
     }

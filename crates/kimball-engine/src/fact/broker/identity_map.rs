@@ -84,11 +84,11 @@ impl Broker<'_> {
         };
         let schema = table.schema()?;
         if let Some(missing) = COLUMNS.iter().find(|column| schema.field_with_name(column).is_err()) {
-            let found = schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
             return Err(EngineError::MissingColumn {
                 role: "identity map column",
-                column: format!("{map}.{missing}"),
-                found: found.join(", "),
+                column: (*missing).to_owned(),
+                of: map.to_string(),
+                found: schema.fields().iter().map(|field| field.name().clone()).collect(),
             });
         }
         let (raw, name) = (format!("__k_map_rows_{place}"), format!("__k_map_{place}"));

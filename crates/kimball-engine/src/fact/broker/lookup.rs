@@ -112,11 +112,11 @@ fn require<'c>(
 ) -> Result<(), EngineError> {
     for column in columns {
         if schema.field_with_name(column).is_err() {
-            let found = schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
             return Err(EngineError::MissingColumn {
                 role: "dimension column",
-                column: format!("{table}.{column}"),
-                found: found.join(", "),
+                column: column.clone(),
+                of: table.to_string(),
+                found: schema.fields().iter().map(|field| field.name().clone()).collect(),
             });
         }
     }

@@ -117,7 +117,9 @@ impl Broker<'_> {
             name: "rows_in_hand".to_owned(),
             columns: self.columns_of(rows).await?,
         };
-        let plan = Transformation::resolve(self.session, &sql, &[relation])?.plan(self.session).await?;
+        let of_a_lookup = |error: EngineError| error.about(|| "`not_applicable_when`".to_owned());
+        let judged = Transformation::resolve(self.session, &sql, &[relation]).map_err(of_a_lookup)?;
+        let plan = judged.plan(self.session).await.map_err(of_a_lookup)?;
         let judged = DataFrame::new(self.session.state(), plan);
         self.session.register_table("__k_judged", judged.into_view())?;
         Ok(())

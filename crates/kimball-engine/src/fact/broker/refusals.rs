@@ -20,8 +20,10 @@ impl Broker<'_> {
                 one.fanout("__k_mapped")
             );
             let rule = format!(
-                "foreign key `{}`: an identity matches several rows of its dimension{}",
+                "foreign key `{}`: an identity matches several rows of {}{}; look it up by columns that are unique there, or \
+                 set `detect_fanout: false` to take the smallest key",
                 one.key.column,
+                referenced(one.key),
                 if one.lookup.event_time.is_some() { " at the time of its event" } else { "" }
             );
             refuse_any(self.session, &sql, &rule).await?;
@@ -48,11 +50,22 @@ impl Broker<'_> {
                 )
             };
             if lookup.invalid_action == InvalidAction::Error && found.bad > 0 {
-                let rule = refused(key, "an identity is blank or has no event time");
+                let missing = match &lookup.event_time {
+                    Some(event) => format!("an identity is blank, or `{event}` is no time"),
+                    None => "an identity is blank".to_owned(),
+                };
+                let advice = "correct it, make it NULL, or set `invalid_action: default` for key -4";
+                let rule = refused(key, &format!("{missing}; {advice}"));
                 refuse_any(self.session, &having(-4), &rule).await?;
             }
             if lookup.early_arriving == EarlyArriving::Error && found.not_yet > 0 {
-                let rule = refused(key, "an identity has no member in its dimension");
+                let rule = refused(
+                    key,
+                    &format!(
+                        "an identity has no member in {}; load it there first, or let `early_arriving: skeleton` infer it",
+                        referenced(key)
+                    ),
+                );
                 refuse_any(self.session, &having(-3), &rule).await?;
             }
         }
@@ -81,7 +94,10 @@ impl Broker<'_> {
                 "SELECT DISTINCT {}, s.{column} FROM {rows} s WHERE s.{OP} = 1 AND s.{column} IN {refused_keys}",
                 shown(lookup)
             );
-            let rule = refused(key, "`validate_resolution` wants a member for every identity");
+            let rule = refused(
+                key,
+                &format!("`validate_resolution` wants a member of {} for every identity", referenced(key)),
+            );
             refuse_any(self.session, &sql, &rule).await?;
         }
         Ok(())
@@ -94,6 +110,11 @@ impl Broker<'_> {
         let lookups = self.fact.foreign_keys.iter().filter_map(|key| Some((key, key.lookup.as_ref()?)));
         lookups.zip(sentinels).map(|((key, lookup), found)| (key, lookup, *found))
     }
+}
+
+/// The dimension of a key, as it is called in messages.
+fn referenced(key: &ForeignKey) -> String {
+    key.references.as_ref().map_or_else(|| "its dimension".to_owned(), ToString::to_string)
 }
 
 fn refused(key: &ForeignKey, rule: &str) -> String {
