@@ -321,13 +321,13 @@ fn after_a_partial_failure_the_next_run_skips_what_is_done_and_resumes_what_is_n
 }
 
 fn require_status_of_the_failure(project: &Project) {
-    let status: Ended = project.call("status").with_code(0);
+    let status: Ended = project.call("status").with_code(3);
     assert_eq!(status.stderr, "");
     let row = status.stdout.lines().find(|line| line.starts_with("gold.dim_product ")).unwrap();
     assert!(row.contains("silver.products") && row.contains("FAILED"), "{row}");
     assert!(status.stdout.contains("✗ gold.dim_product from silver.products\n"), "{}", status.stdout);
     assert!(status.stdout.contains("no_such_column"), "{}", status.stdout);
-    let json = project.call("status --format json").with_code(0).stdout;
+    let json = project.call("status --format json").with_code(3).stdout;
     let states: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let product = states.iter().find(|state| state["target_table"] == "gold.dim_product").unwrap();
     assert_eq!((&product["batch_status"], &product["last_processed_version"]), (&"FAILED".into(), &1.into()));

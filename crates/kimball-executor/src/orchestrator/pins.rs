@@ -64,15 +64,9 @@ impl Pins {
     /// A table of the warehouse at its newest version.
     pub(super) async fn table(&self, name: &TableName) -> Result<LakeTable, PipelineError> {
         let id = table_id(name)?;
-        let missing = || -> Result<LakeError, LakeError> {
-            Ok(LakeError::Missing {
-                table: name.to_string(),
-                location: self.warehouse.locate(&id)?.to_string(),
-            })
-        };
         match self.warehouse.open(&id).await? {
             Some(table) => Ok(table),
-            None => Err(missing()?.into()),
+            None => Err(self.warehouse.missing(&id).await.into()),
         }
     }
 
