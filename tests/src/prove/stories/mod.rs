@@ -32,9 +32,10 @@ pub use self::faults::Faults;
 pub use self::full::FullDisks;
 pub use self::kills::Kills;
 
-/// The control table of every story, and tables that say who did what when.
+/// The control table of every story, and tables that say who did what when. Findings are evidence: a run that dies behind its
+/// commit leaves none.
 const CONTROL: &str = "etl.etl_control";
-const OF_PROCESSES: [&str; 2] = [CONTROL, "etl.etl_leases"];
+const OF_PROCESSES: [&str; 3] = [CONTROL, "etl.etl_leases", "etl.etl_data_quality_events"];
 /// Changes that are remembered before their batch is committed: a set, to which a batch that is made again adds the same.
 const REPEATS: &str = "etl.etl_repeats";
 const TARGETS: &str = "kimball.targets.yml";
