@@ -8,6 +8,8 @@ use crate::secret::is_variable;
 
 /// The only name of the table of unresolved keys: all facts of a run share it.
 const UNRESOLVED_KEYS: &str = "etl_unresolved_dimension_keys";
+/// Tables with rows of another kind, which loads depend on.
+const RESERVED: [&str; 4] = ["etl_control", "etl_leases", "etl_repeats", UNRESOLVED_KEYS];
 
 /// Reads `observability`; defaults where it is not there.
 pub(crate) fn read(reader: &MapReader<'_>) -> Observability {
@@ -19,6 +21,10 @@ pub(crate) fn read(reader: &MapReader<'_>) -> Observability {
     read.event_table = table(&observability, "event_table").unwrap_or(read.event_table);
     read.temporal_state_table =
         table(&observability, "temporal_state_table").unwrap_or(read.temporal_state_table);
+    if read.event_table == read.temporal_state_table {
+        let span = observability.key_span("event_table");
+        observability.findings().error(span, "`event_table` and `temporal_state_table` are two tables");
+    }
     if let Some(other) = observability.text("unresolved_key_table")
         && other.value.rsplit('.').next() != Some(UNRESOLVED_KEYS)
     {
@@ -58,6 +64,11 @@ pub(crate) fn read(reader: &MapReader<'_>) -> Observability {
 fn table(observability: &MapReader<'_>, key: &str) -> Option<String> {
     let name = observability.text(key)?;
     let parts: Vec<&str> = name.value.split('.').collect();
+    if parts.last().is_some_and(|last| RESERVED.contains(last)) {
+        let message = format!("`{}` is a table of the engine's own; give another name", clip(&name.value));
+        observability.findings().error(name.span, message);
+        return None;
+    }
     if parts.len() <= 2 && parts.iter().all(|part| is_identifier(part)) {
         return Some(name.value);
     }

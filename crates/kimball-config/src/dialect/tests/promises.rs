@@ -154,4 +154,12 @@ fn observability_is_read_and_checked() {
             "`unresolved_key_table` is always `etl_unresolved_dimension_keys` in the ETL schema; remove it",
         ]
     );
+    assert_eq!(
+        messages(&dimension("observability: {event_table: etl_repeats}")),
+        ["`etl_repeats` is a table of the engine's own; give another name"]
+    );
+    assert_eq!(
+        messages(&dimension("observability: {event_table: events, temporal_state_table: events}")),
+        ["`event_table` and `temporal_state_table` are two tables"]
+    );
 }
