@@ -15,7 +15,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use crate::EngineError;
 use crate::scarce_joins::ComparableKeys;
-use crate::spark_types::SparkTypes;
+use crate::spark::SparkTypes;
 
 /// The smaller side of a join up to which it is not shuffled.
 const SHARED_BUILD_BYTES: usize = 128 * 1024 * 1024;

@@ -133,7 +133,7 @@ fn of_arrow(arrow: &ArrowError) -> String {
             format!("a number is too large for its type: {}", with_sql_types(message))
         }
         ArrowError::ParseError(message) if message.contains("cast to Date32") => {
-            "a text is no date: name its format, such as `to_date(x, '%d.%m.%Y')`, or use `TRY_CAST(x AS DATE)`, which gives \
+            "a text is no date: name its format, such as `to_date(x, 'dd.MM.yyyy')`, or use `TRY_CAST(x AS DATE)`, which gives \
              NULL where one is none"
                 .to_owned()
         }

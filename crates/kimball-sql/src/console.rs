@@ -10,16 +10,16 @@ use datafusion::common::TableReference;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParsedStatement;
-use datafusion::sql::sqlparser::ast::{Expr, ObjectName, Statement};
+use datafusion::sql::sqlparser::ast::{ObjectName, Statement};
 use kimball_config::Target;
-use kimball_engine::{EngineRuntime, Relation, tie_names};
+use kimball_engine::{EngineRuntime, Relation, SparkPlanner, settle_spellings, tie_names};
 use kimball_lake::{LakeTable, Warehouse};
 
 use crate::catalog::{self, Catalog};
 use crate::moment::{Pinned, pin};
 use crate::relations::{Reading, Version, name_readings};
 use crate::statement::Question;
-use crate::{SqlError, SqlRows, functions, headings, intervals};
+use crate::{SqlError, SqlRows, headings};
 
 /// Answers questions to the tables of one warehouse, and writes nothing.
 ///
@@ -68,7 +68,7 @@ impl SqlConsole {
     /// [`SqlError`], when it is no question, names what is not there, or does not plan. Errors of its rows come with
     /// them.
     pub async fn query(&self, statement: &str, now: DateTime<Utc>) -> Result<SqlRows, SqlError> {
-        let session = self.session(now)?;
+        let session = self.runtime.session(now);
         match Question::parse(statement)? {
             Question::Query(parsed) => self.answer(&session, parsed).await,
             Question::Tables { schema, pattern } => {
@@ -91,12 +91,6 @@ impl SqlConsole {
         }
     }
 
-    fn session(&self, now: DateTime<Utc>) -> Result<SessionContext, SqlError> {
-        let session = self.runtime.session(now);
-        functions::register(&session)?;
-        Ok(session)
-    }
-
     fn catalog(&self) -> Catalog<'_> {
         Catalog { warehouse: &self.warehouse }
     }
@@ -104,8 +98,7 @@ impl SqlConsole {
     async fn answer(&self, session: &SessionContext, parsed: ParsedStatement) -> Result<SqlRows, SqlError> {
         let ParsedStatement::Statement(mut statement) = parsed else { return Err(SqlError::NoQuestion) };
         headings::name_columns(&mut statement);
-        functions::settle_units(&mut statement);
-        intervals::settle(&mut statement);
+        settle_spellings(&mut statement);
         let mut notes = Vec::new();
         let mut relations = Vec::new();
         for (name, reading) in name_readings(&mut statement) {
@@ -114,7 +107,7 @@ impl SqlConsole {
             notes.extend(note);
         }
         tie(&mut statement, &relations)?;
-        let plan = session.state().statement_to_plan(ParsedStatement::Statement(statement)).await?;
+        let plan = SparkPlanner::new(session)?.plan(ParsedStatement::Statement(statement)).await?;
         // A statement that writes is told by its plan, however it is spelled.
         let reading =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -131,7 +124,7 @@ impl SqlConsole {
         mut reading: Reading,
     ) -> Result<(Relation, Option<String>), SqlError> {
         if let Version::AsOf(expression) | Version::Number(expression) = &mut reading.version {
-            settle_expression(expression);
+            settle_spellings(expression);
         }
         let table = self.catalog().open(&reading.parts).await?;
         let (provider, note): (Arc<dyn TableProvider>, _) =
@@ -155,11 +148,6 @@ fn tie(statement: &mut Statement, relations: &[Relation]) -> Result<(), SqlError
         Statement::Explain { statement, .. } => tie(statement, relations),
         statement => Ok(tie_names(statement, relations)?),
     }
-}
-
-fn settle_expression(expression: &mut Expr) {
-    functions::settle_units(expression);
-    intervals::settle(expression);
 }
 
 fn parts_of(name: &ObjectName) -> Vec<String> {

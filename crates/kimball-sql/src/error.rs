@@ -1,8 +1,7 @@
 //! Why a question has no answer.
 
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateDefaults;
-use kimball_engine::{EngineError, Functions, explained_at_the_terminal};
+use kimball_engine::{EngineError, explained_at_the_terminal};
 use kimball_lake::{LakeError, fault_of};
 use kimball_retry::{Classify, FaultKind};
 
@@ -65,19 +64,7 @@ fn hint(nearest: &Option<String>, tables: &usize) -> String {
 
 /// The message of a failed query, in words.
 fn told(error: &DataFusionError) -> String {
-    explained_at_the_terminal(error, &functions())
-}
-
-/// The functions that a question may call.
-fn functions() -> Functions {
-    let spark = datafusion_spark::all_default_scalar_functions();
-    let rows = SessionStateDefaults::default_scalar_functions().into_iter().chain(spark);
-    let spark = datafusion_spark::all_default_aggregate_functions();
-    let groups = SessionStateDefaults::default_aggregate_functions().into_iter().chain(spark);
-    let windows = SessionStateDefaults::default_window_functions();
-    let mut calls: Vec<String> = rows.map(|function| function.name().to_owned()).collect();
-    calls.extend(groups.map(|function| function.name().to_owned()));
-    Functions { calls, windows: windows.iter().map(|function| function.name().to_owned()).collect() }
+    explained_at_the_terminal(error)
 }
 
 impl From<DataFusionError> for SqlError {

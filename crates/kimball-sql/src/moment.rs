@@ -9,6 +9,7 @@ use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::Expr;
+use kimball_engine::SparkPlanner;
 use kimball_lake::{AsOf, LakeTable};
 
 use crate::SqlError;
@@ -80,7 +81,8 @@ async fn value_of(
         reason: SqlError::from(error).to_string(),
     };
     let schema = datafusion::common::DFSchema::try_from(Schema::new(Vec::<Field>::new())).map_err(wrong)?;
-    let planned = session.state().create_logical_expr(&expression.to_string(), &schema).map_err(wrong)?;
+    let planner = SparkPlanner::new(session).map_err(wrong)?;
+    let planned = planner.state().create_logical_expr(&expression.to_string(), &schema).map_err(wrong)?;
     let cast = datafusion::logical_expr::cast(planned, kind.clone());
     let row = session.read_empty().map_err(wrong)?.select(vec![cast]).map_err(wrong)?;
     let batches = row.collect().await.map_err(wrong)?;

@@ -114,7 +114,7 @@ impl DimensionMerge<'_> {
         let is_text = output.iter().any(|it| it.name() == column && *it.data_type() == DataType::Utf8);
         let advice = match is_text {
             true => format!(
-                "write it as 2025-12-31, or read it with `to_timestamp({column}, '%d.%m.%Y')` or the like"
+                "write it as 2025-12-31, or read it with `to_timestamp({column}, 'dd.MM.yyyy')` or the like"
             ),
             false => "give such rows a time, or leave them out".to_owned(),
         };

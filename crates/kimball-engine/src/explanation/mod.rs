@@ -12,12 +12,14 @@ use std::fmt;
 use datafusion::common::{SchemaError, Span};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
+use datafusion::prelude::SessionContext;
 use kimball_config::Problem;
 use kimball_lake::{bad_value, in_words};
 
 pub(crate) use self::text::Origin;
 use self::text::{Sought, place_of};
 use crate::EngineError;
+use crate::spark::SparkPlanner;
 use crate::stage::Relation;
 
 /// Whose query it is.
@@ -33,15 +35,20 @@ pub(crate) enum Asker<'a> {
 
 /// The functions that a query may call.
 #[derive(Debug, Default)]
-pub struct Functions {
+pub(crate) struct Functions {
     /// Those of one row, and those of groups.
-    pub calls: Vec<String>,
+    calls: Vec<String>,
     /// Those that need an OVER.
-    pub windows: Vec<String>,
+    windows: Vec<String>,
 }
 
 impl Functions {
-    pub(crate) fn of(state: &SessionState) -> Self {
+    /// Those of Spark's that `session` knows.
+    pub(crate) fn of(session: &SessionContext) -> Self {
+        SparkPlanner::new(session).map(|planner| Self::in_state(planner.state())).unwrap_or_default()
+    }
+
+    fn in_state(state: &SessionState) -> Self {
         let calls = state.scalar_functions().keys().chain(state.aggregate_functions().keys());
         let (mut calls, mut windows): (Vec<_>, Vec<_>) =
             (calls.cloned().collect(), state.window_functions().keys().cloned().collect());
@@ -123,8 +130,9 @@ pub(crate) fn refused(message: String, span: Option<Span>, origin: &Origin) -> E
 }
 
 /// The failure of a query that somebody typed, in one sentence.
-pub fn explained_at_the_terminal(cause: &DataFusionError, functions: &Functions) -> String {
-    let Explained { mut message, help, sought } = explain(cause, Asker::Console, functions);
+pub fn explained_at_the_terminal(cause: &DataFusionError) -> String {
+    let functions = Functions::of(&SessionContext::new());
+    let Explained { mut message, help, sought } = explain(cause, Asker::Console, &functions);
     if let Some(Sought::At { line, column }) = sought {
         message = format!("{message} at line {line}, column {column}");
     }

@@ -6,24 +6,12 @@ use kimball_lake::with_sql_types;
 use super::text::Sought;
 use super::{Explained, Functions};
 
-/// Functions of Spark that go by another name here, or are written otherwise.
+/// Functions of Spark that are not here, with what does the same.
 const KNOWN_FROM_SPARK: &[(&str, &str)] = &[
-    ("add_months", "`day + INTERVAL 1 MONTH` adds a month"),
-    ("collect_list", "`array_agg(x)` collects values"),
-    ("collect_set", "`array_agg(DISTINCT x)` collects values without repeats"),
-    ("date_add", "`day + INTERVAL 1 DAY` adds a day"),
-    ("date_sub", "`day - INTERVAL 1 DAY` takes a day away"),
-    ("datediff", "`CAST(later AS DATE) - CAST(earlier AS DATE)` is the time between two days"),
-    ("dayofmonth", "`date_part('day', x)` gives the day of a month"),
-    ("if", "`CASE WHEN condition THEN a ELSE b END` chooses"),
-    ("isnotnull", "`x IS NOT NULL` asks for that"),
-    ("isnull", "`x IS NULL` asks for that"),
-    ("month", "`date_part('month', x)` gives the month"),
+    ("explode", "`unnest(x)` makes a row of each element"),
+    ("make_timestamp", "`to_timestamp(text, 'yyyy-MM-dd HH:mm:ss')` reads a time"),
     ("percentile", "`percentile_cont(0.5) WITHIN GROUP (ORDER BY x)` is exact"),
     ("percentile_approx", "`approx_percentile_cont(x, 0.5)` does that"),
-    ("size", "`cardinality(x)` counts the elements of an array"),
-    ("unix_timestamp", "`to_unixtime(x)` gives seconds since 1970"),
-    ("year", "`date_part('year', x)` gives the year"),
 ];
 
 /// How a text is made into what it stands beside.

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::nameless::first_nameless;
 use crate::EngineError;
 use crate::explanation::{Asker, Functions, Origin, explained, refused};
+use crate::spark::{SparkPlanner, settle_spellings};
 
 /// A relation that a query may read: its name in the session, and the other name it goes by.
 #[derive(Debug, Clone)]
@@ -64,7 +65,7 @@ impl Written {
             Some(_) => Asker::Pipeline(&self.relations),
             None => Asker::Expression,
         };
-        explained(cause, asker, self.origin.as_ref(), &self.sql, &Functions::of(&session.state()))
+        explained(cause, asker, self.origin.as_ref(), &self.sql, &Functions::of(session))
     }
 }
 
@@ -113,6 +114,7 @@ impl Transformation {
         {
             return Err(refused(message, span, origin));
         }
+        settle_spellings(&mut statement);
         tie_names(&mut statement, &written.relations)?;
         Ok(Self { statement, written })
     }
@@ -122,10 +124,12 @@ impl Transformation {
     /// # Errors
     /// [`EngineError::Sql`] when names or types do not fit.
     pub(crate) async fn plan(&self, session: &SessionContext) -> Result<LogicalPlan, EngineError> {
-        match session.state().statement_to_plan(self.statement()).await {
+        let planner = SparkPlanner::new(session)?;
+        match planner.plan(self.statement()).await {
             Ok(plan) => Ok(plan),
+            // Places of names come with a second look, which a plan that succeeds does without.
             Err(cause) => {
-                let cause = self.with_places(session, cause).await;
+                let cause = planner.with_places().plan(self.statement()).await.err().unwrap_or(cause);
                 Err(self.blamed(session, cause))
             }
         }
@@ -134,13 +138,6 @@ impl Transformation {
     /// The failure to plan or run the query, in words and with its place.
     pub(crate) fn blamed(&self, session: &SessionContext, cause: DataFusionError) -> EngineError {
         self.written.blamed(session, cause)
-    }
-
-    /// The same failure with the places of names, which a plan that succeeds does without.
-    async fn with_places(&self, session: &SessionContext, cause: DataFusionError) -> DataFusionError {
-        let mut state = session.state();
-        state.config_mut().options_mut().sql_parser.collect_spans = true;
-        state.statement_to_plan(self.statement()).await.err().unwrap_or(cause)
     }
 
     fn statement(&self) -> ParsedStatement {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{Expr, Interval, Value, VisitMut, VisitorMut};
 
 /// Quotes the numbers of intervals: `INTERVAL 24 HOURS` is `INTERVAL '24 HOURS'`.
-pub(crate) fn settle(tree: &mut impl VisitMut) {
+pub(super) fn settle(tree: &mut impl VisitMut) {
     let _: ControlFlow<()> = tree.visit(&mut Quoting);
 }
 

@@ -1,5 +1,6 @@
 //! `datediff` and `dateadd` with and without a unit, as Databricks SQL has them.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, TimestampMicrosecondArray};
@@ -9,10 +10,45 @@ use chrono::{DateTime, Datelike, Months, Utc};
 use datafusion::common::plan_err;
 use datafusion::error::Result as QueryResult;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Value, VisitMut,
+    VisitorMut,
+};
+
+/// Functions whose first of three arguments is a unit, written as a word.
+const WITH_UNIT: [&str; 6] =
+    ["datediff", "date_diff", "timestampdiff", "dateadd", "date_add", "timestampadd"];
+
+/// Quotes units that stand as words: `datediff(minute, a, b)` is `datediff('minute', a, b)`.
+pub(super) fn settle(tree: &mut impl VisitMut) {
+    let _: ControlFlow<()> = tree.visit(&mut Units);
+}
+
+struct Units;
+
+impl VisitorMut for Units {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = expr else {
+            return ControlFlow::Continue(());
+        };
+        let called = name.0.last().and_then(ObjectNamePart::as_ident).map(|ident| ident.value.to_lowercase());
+        let takes_unit = called.is_some_and(|called| WITH_UNIT.contains(&called.as_str()));
+        if takes_unit
+            && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(unit)), _, _] = list.args.as_mut_slice()
+            && let Expr::Identifier(word) = unit
+            && Unit::of(&word.value).is_some()
+        {
+            *unit = Expr::value(Value::SingleQuotedString(word.value.clone()));
+        }
+        ControlFlow::Continue(())
+    }
+}
 
 /// A unit of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
+pub(super) enum Unit {
     /// So many microseconds.
     Fixed(i64),
     /// So many months.
@@ -21,7 +57,7 @@ pub(crate) enum Unit {
 
 impl Unit {
     /// The unit of a word, in any case, singular or plural.
-    pub(crate) fn of(word: &str) -> Option<Self> {
+    pub(super) fn of(word: &str) -> Option<Self> {
         let lower = word.to_ascii_lowercase();
         Some(match lower.strip_suffix('s').unwrap_or(&lower) {
             "microsecond" => Self::Fixed(1),
@@ -100,7 +136,7 @@ fn array(value: &ColumnarValue, rows: usize, kind: &DataType) -> QueryResult<Arr
 
 /// `datediff(end, start)`: days, INT; `datediff(unit, start, end)`: whole units, BIGINT. NULL makes NULL.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct DateDiff {
+pub(super) struct DateDiff {
     signature: Signature,
     aliases: Vec<String>,
 }
@@ -159,7 +195,7 @@ impl ScalarUDFImpl for DateDiff {
 
 /// `dateadd(date, days)`: DATE; `dateadd(unit, count, time)`: TIMESTAMP. NULL makes NULL.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct DateAdd {
+pub(super) struct DateAdd {
     signature: Signature,
     aliases: Vec<String>,
 }
