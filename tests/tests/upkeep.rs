@@ -1,7 +1,10 @@
-//! Files are written anew where they are worn, and nobody notices but those who count them.
+//! Files are written anew where they are worn, or deleted where no version needs them, and nobody notices but those who
+//! count them.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use kimball_tests::foreign_reader::{read_feed, read_table_at};
 use serde_json::Value;
@@ -155,4 +158,110 @@ fn small_files_of_many_batches_are_written_anew_now_and_then() {
     assert_eq!(project.rows("gold.dim_customer").values.len(), 40 + 4);
     let moved = project.rows("gold.dim_customer").select(&["city".to_owned()]).unwrap().values;
     assert_eq!(moved.iter().filter(|row| row[0].as_deref() == Some("Oslo")).count(), 39);
+}
+
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const CUSTOMERS: &str = "gold.dim_customer";
+
+/// The files of a table, apart from its log.
+fn stored_files(project: &Project) -> BTreeSet<PathBuf> {
+    let folder = project.warehouse().join("gold/dim_customer");
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_file()).collect()
+}
+
+/// Makes all files of a table a month older, and its versions up to `version`.
+fn age(project: &Project, version: u64) {
+    for file in stored_files(project) {
+        fs::File::open(&file).unwrap().set_modified(SystemTime::now() - MONTH).unwrap();
+    }
+    let millis = i64::try_from(MONTH.as_millis()).unwrap();
+    for version in 0..=version {
+        let path = project.commit_file(CUSTOMERS, version);
+        let text = fs::read_to_string(&path).unwrap();
+        let aged = text.lines().map(|line| {
+            let mut action: Value = serde_json::from_str(line).unwrap();
+            if let Some(timestamp) = action.pointer_mut("/commitInfo/timestamp") {
+                *timestamp = (timestamp.as_i64().unwrap() - millis).into();
+            }
+            format!("{action}\n")
+        });
+        fs::write(&path, aged.collect::<String>()).unwrap();
+    }
+}
+
+/// The rows of a version, or why they cannot be read.
+fn rows_at(project: &Project, version: u64) -> Result<usize, String> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let read = runtime.block_on(read_table_at(&project.warehouse(), CUSTOMERS, version));
+    read.map(|rows| rows.values.len()).map_err(|error| error.to_string())
+}
+
+fn vacuumed(project: &Project, options: &str) -> Value {
+    let ended = project.call(&format!("vacuum --format json {options}")).with_code(0);
+    serde_json::from_str(ended.stdout.trim()).unwrap()
+}
+
+#[test]
+fn vacuum_leaves_all_that_a_version_of_the_last_week_consists_of() {
+    let project = small_project("");
+    let source = project.source("silver.customers", SOURCE);
+    source.insert("2024-01-01T00:00:00Z", "id | city\n1 | Rome\n2 | Rome\n3 | Rome\n4 | Rome\n");
+    project.load("");
+    // Each day takes a row out of the file of the first one, with a deletion vector in the place of the one before.
+    for day in 1..=4 {
+        source.update("2024-01-01T00:00:00Z", &format!("id = {day}"), &[("city", "'Oslo'")]);
+        project.load("");
+    }
+    let newest = project.next_version(CUSTOMERS) - 1;
+    let rows: Vec<usize> = (0..=newest).map(|version| rows_at(&project, version).unwrap()).collect();
+    let oldest_kept = newest - 1;
+    age(&project, oldest_kept);
+    let stray = project.warehouse().join("gold/dim_customer/part-stray.parquet");
+    fs::write(&stray, "of a run that died").unwrap();
+    let before = stored_files(&project);
+
+    let found = vacuumed(&project, "--dry-run");
+    assert_eq!((&found["status"], stored_files(&project)), (&"FOUND".into(), before.clone()));
+    let told = vacuumed(&project, "");
+    assert_eq!(told["status"], "VACUUMED", "{told}");
+    let left = stored_files(&project);
+    assert_eq!(before.len() - left.len(), usize::try_from(told["files"].as_u64().unwrap()).unwrap());
+    assert_eq!(found["files"], told["files"]);
+    assert!(left.contains(&stray), "a file that may be waiting for its commit was deleted");
+    for version in oldest_kept..=newest {
+        let place = usize::try_from(version).unwrap();
+        assert_eq!(rows_at(&project, version), Ok(rows[place]), "version {version}");
+    }
+    assert!(rows_at(&project, oldest_kept - 1).is_err(), "nothing of an old version was deleted");
+
+    fs::File::open(&stray).unwrap().set_modified(SystemTime::now() - MONTH).unwrap();
+    assert_eq!(vacuumed(&project, "")["files"], 1);
+    assert_eq!(vacuumed(&project, "")["status"], "CLEAN");
+    assert!(!stray.exists());
+    source.update("2024-01-01T00:00:00Z", "id = 1", &[("city", "'Bern'")]);
+    project.load("");
+}
+
+#[test]
+fn vacuum_keeps_less_than_a_week_only_when_that_is_asked_for_twice() {
+    let project = small_project("merge_strategy: copy_on_write");
+    for day in 1..=4 {
+        load_day(&project, day);
+    }
+    let before = stored_files(&project);
+    let rows = project.logical_rows(CUSTOMERS);
+    assert_eq!(vacuumed(&project, "")["status"], "CLEAN");
+    let refused = project.call("vacuum --retain 1").with_code(1);
+    assert!(refused.stdout.contains("keeps old versions for 168 hours"), "{}", refused.stdout);
+    assert!(refused.stdout.contains("and 1 hour are asked for"), "{}", refused.stdout);
+    assert_eq!(stored_files(&project), before);
+    project.call("vacuum --retain never").with_code(2);
+
+    let told = project.call("vacuum --retain 0 --allow-shorter").with_code(0);
+    assert!(told.stdout.contains("gold.dim_customer  vacuumed"), "{}", told.stdout);
+    assert_eq!(stored_files(&project).len(), files(&project, CUSTOMERS).0);
+    assert_eq!(project.logical_rows(CUSTOMERS), rows);
+    load_day(&project, 5);
+    project.require_honest_control();
 }

@@ -10,6 +10,7 @@ use crate::project::Project;
 
 mod alerts;
 mod begin;
+mod docs;
 mod retry;
 mod selectors;
 mod texts;

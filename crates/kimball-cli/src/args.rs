@@ -68,6 +68,15 @@ pub enum Verb {
     Sql(Sql),
     /// Ask the tables of the warehouse, one question after the other
     Shell,
+    /// Write pages about the model: waves, stars, bus matrix, columns, batches
+    Docs {
+        /// What is shown
+        #[command(flatten)]
+        configs: Configs,
+        /// Their folder [default: target/docs]
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
     /// Write the Databricks job that loads the project, as an Asset Bundle; nothing is sent
     Bundle {
         /// What the job loads
@@ -103,6 +112,8 @@ pub enum Verb {
     },
     /// Write files anew where small ones, or rows that no longer count, have piled up; no row changes
     Optimize(Configs),
+    /// Delete files that no version needs any more which is younger than a week, or than the tables say
+    Vacuum(VacuumArgs),
 }
 
 /// The files of a project.
@@ -111,6 +122,24 @@ pub struct Configs {
     /// Files, folders (searched recursively) or globs [default: configs]
     #[arg(value_name = "CONFIG")]
     pub paths: Vec<String>,
+}
+
+/// What `vacuum` deletes.
+#[derive(Debug, Clone, Args)]
+pub struct VacuumArgs {
+    /// Whose files
+    #[command(flatten)]
+    pub configs: Configs,
+    /// Hours for which a version stays readable after another one took its place [default: what the table says, a week
+    /// if it says nothing]
+    #[arg(long, value_name = "HOURS", value_parser = hours)]
+    pub retain: Option<f64>,
+    /// Let --retain be shorter than what the table says, which cuts readers of older versions and change feeds off
+    #[arg(long, requires = "retain")]
+    pub allow_shorter: bool,
+    /// Tell what would be deleted, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// What `status` shows, and what is wrong to it.
@@ -389,6 +418,13 @@ fn positive(text: &str) -> Result<f64, String> {
         // A year in seconds and more is surely meant as something else, and would not fit every unit.
         Ok(number) if number > 0.0 && number < 1e8 => Ok(number),
         _ => Err("write a number above 0".to_owned()),
+    }
+}
+
+fn hours(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(hours) if (0.0..1e8).contains(&hours) => Ok(hours),
+        _ => Err("write a number of hours, such as 168 for a week".to_owned()),
     }
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod bundle;
 mod compile;
+mod docs;
 mod exit;
 mod failure;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod sql;
 mod status;
 mod stderr;
 mod text_table;
+mod vacuum;
 mod validate;
 
 use std::panic::{self, PanicHookInfo};
@@ -79,6 +81,7 @@ fn perform(line: &CommandLine) -> Result<Exit, Failure> {
         Verb::Retry => retry::retry(options),
         Verb::Status(asked) => status::status(asked, options),
         Verb::History(asked) => history::history(asked, options),
+        Verb::Docs { configs, output } => docs::docs(configs, output.as_deref(), options),
         Verb::Bundle { configs, bundle } => bundle::bundle(configs, bundle, options),
         Verb::Init { folder } => init::init(folder),
         Verb::Schema { of } => schema::schema(*of),
@@ -87,6 +90,7 @@ fn perform(line: &CommandLine) -> Result<Exit, Failure> {
         Verb::Sql(question) => sql::sql(question, options),
         Verb::Shell => shell::shell(options),
         Verb::Optimize(configs) => optimize::optimize(configs, options),
+        Verb::Vacuum(asked) => vacuum::vacuum(asked, options),
     }
 }
 

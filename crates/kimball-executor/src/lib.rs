@@ -12,6 +12,7 @@ mod clock;
 mod control_rows;
 mod dispatch;
 mod dry_run;
+mod each;
 mod error;
 mod events;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod single;
 mod summary;
 mod text;
 mod upstream;
+mod vacuum;
 mod webhook;
 
 pub use builder::{PipelineExecutorBuilder, ProjectWarning};
@@ -37,6 +39,7 @@ pub use dry_run::{DryRun, Foresight};
 pub use error::{ExecutorError, PipelineError};
 pub use events::{EVENT_SCHEMA, Event, EventKind, EventReceiver};
 pub use kimball_engine::{Phase, Refresh};
+pub use kimball_lake::Vacuum;
 pub use optimize::{OptimizeSummary, OptimizedTable, Upkeep};
 pub use outcome::{PipelinePreview, PreviewMode, SourceVersions};
 pub use pipeline_executor::PipelineExecutor;
@@ -46,3 +49,4 @@ pub use settings::{FailurePolicy, OnBusy, Schedule, Settings, SettingsBuilder, S
 pub use single::Orchestrator;
 pub use summary::{ExecutionSummary, PipelineResult, PipelineStatus, RunId};
 pub use text::{Banner, Heading, counted};
+pub use vacuum::{VacuumOutcome, VacuumSummary, VacuumedTable};

@@ -1,19 +1,14 @@
 //! Files of tables written anew where small ones, or rows that no longer count, have piled up.
 
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-
-use crossbeam::thread;
 use kimball_config::{Pipeline, TableName};
 use kimball_lake::Compacted;
 use kimball_retry::{Classify, FaultKind};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use crate::each::each;
 use crate::error::ExecutorError;
 use crate::orchestrator::RunContext;
-use crate::runtime::STACK_BYTES;
 use crate::settings::Settings;
 use crate::summary::as_text;
 
@@ -72,29 +67,8 @@ impl OptimizeSummary {
         context: &RunContext,
         handle: &Handle,
     ) -> Result<Self, ExecutorError> {
-        let next = AtomicUsize::new(0);
-        let done: Mutex<Vec<(usize, Vec<OptimizedTable>)>> = Mutex::default();
-        let work = || {
-            loop {
-                let place = next.fetch_add(1, Ordering::Relaxed);
-                let Some(pipeline) = pipelines.get(place) else { return };
-                let tables = handle.block_on(look_after(pipeline, context));
-                done.lock().unwrap_or_else(PoisonError::into_inner).push((place, tables));
-            }
-        };
-        let workers = settings.max_workers().get().min(pipelines.len());
-        let ended = thread::scope(|scope| {
-            for number in 1..=workers {
-                let builder =
-                    scope.builder().name(format!("kimball-worker-{number}")).stack_size(STACK_BYTES);
-                builder.spawn(|_| work()).map_err(ExecutorError::Threads)?;
-            }
-            Ok::<(), ExecutorError>(())
-        });
-        ended.unwrap_or_else(|panic| resume_unwind(panic))?;
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(place, _)| *place);
-        Ok(Self { tables: done.into_iter().flat_map(|(_, tables)| tables).collect() })
+        let tables = each(pipelines, settings, handle, async |pipeline| look_after(pipeline, context).await)?;
+        Ok(Self { tables: tables.into_iter().flatten().collect() })
     }
 
     /// Whether no table failed.

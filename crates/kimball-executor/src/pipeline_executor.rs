@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::{Sender, unbounded};
 use kimball_config::{Pipeline, Project, TableName};
+use kimball_lake::Vacuum;
 use kimball_plan::{Plan, PlannedPipeline};
 use kimball_retry::RetryBudget;
 use tokio::runtime::Handle;
@@ -25,6 +26,7 @@ use crate::runtime::{with_callers_runtime, with_own_runtime};
 use crate::settings::Settings;
 use crate::summary::{Ending, ExecutionSummary, PipelineResult, RunId};
 use crate::upstream;
+use crate::vacuum::VacuumSummary;
 
 /// Runs the pipelines of a project in waves, several at a time; made by [`PipelineExecutorBuilder`].
 ///
@@ -188,6 +190,24 @@ impl PipelineExecutor {
         with_callers_runtime(move |handle| inner.optimize_on(handle)).await
     }
 
+    /// Deletes files that no version of the tables of all pipelines needs any more. A table that fails is no error: it
+    /// stands in the summary.
+    ///
+    /// # Errors
+    /// As [`optimize`](Self::optimize).
+    pub fn vacuum(&self, how: &Vacuum) -> Result<VacuumSummary, ExecutorError> {
+        with_own_runtime(|handle| self.inner.vacuum_on(how, handle))
+    }
+
+    /// As [`vacuum`](Self::vacuum), on the tokio runtime of the caller.
+    ///
+    /// # Errors
+    /// As [`optimize`](Self::optimize).
+    pub async fn vacuum_async(&self, how: Vacuum) -> Result<VacuumSummary, ExecutorError> {
+        let inner = Arc::clone(&self.inner);
+        with_callers_runtime(move |handle| inner.vacuum_on(&how, handle)).await
+    }
+
     /// As [`run`](Self::run), with other options.
     pub(crate) fn run_as(&self, settings: &Settings) -> Result<ExecutionSummary, ExecutorError> {
         with_own_runtime(|handle| self.inner.run_on(settings, handle))
@@ -255,6 +275,13 @@ impl Inner {
     fn optimize_on(&self, handle: &Handle) -> Result<OptimizeSummary, ExecutorError> {
         let context = handle.block_on(self.open(&self.settings, RetryBudget::default()))?;
         let summary = OptimizeSummary::of(&self.project.pipelines, &self.settings, &context, handle);
+        handle.block_on(context.close());
+        summary
+    }
+
+    fn vacuum_on(&self, how: &Vacuum, handle: &Handle) -> Result<VacuumSummary, ExecutorError> {
+        let context = handle.block_on(self.open(&self.settings, RetryBudget::default()))?;
+        let summary = VacuumSummary::of(&self.project.pipelines, &self.settings, how, &context, handle);
         handle.block_on(context.close());
         summary
     }

@@ -73,7 +73,8 @@ impl LakeTable {
         Ok(described)
     }
 
-    fn root(&self) -> url::Url {
+    /// The table's folder, with a slash at its end.
+    pub(crate) fn root(&self) -> url::Url {
         let mut root = self.inner.table_url().clone();
         if !root.path().ends_with('/') {
             root.set_path(&format!("{}/", root.path()));

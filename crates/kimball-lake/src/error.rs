@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
@@ -139,6 +140,21 @@ pub enum LakeError {
         /// When it was committed.
         committed: DateTime<Utc>,
     },
+    /// Files are to be deleted that versions need which the table says are kept.
+    #[error(
+        "{table} keeps old versions for {} (`delta.deletedFileRetentionDuration`), and {} are asked for: who reads \
+         older versions or change feeds meanwhile would be cut off. `--allow-shorter` does it all the same",
+        hours_of(.kept),
+        hours_of(.asked)
+    )]
+    KeptLonger {
+        /// The table's name or path.
+        table: String,
+        /// What is asked for.
+        asked: Duration,
+        /// What the table says.
+        kept: Duration,
+    },
     /// The log no longer tells what the version changed.
     #[error(
         "the log of {table} no longer holds version {version}, from which its changes are to be read: it was cleaned up \
@@ -271,6 +287,13 @@ fn folder_of(location: &str) -> &str {
     location.strip_prefix("file://").unwrap_or(location).trim_end_matches('/')
 }
 
+fn hours_of(time: &Duration) -> String {
+    match time.as_secs_f64() / 3600.0 {
+        1.0 => "1 hour".to_owned(),
+        hours => format!("{hours} hours"),
+    }
+}
+
 /// What to look at when a folder cannot be made.
 fn to_check(source: &io::Error) -> &'static str {
     match source.kind() {
@@ -315,6 +338,7 @@ impl Classify for LakeError {
             | Self::NoSuchVersion { .. }
             | Self::StillToCome { .. }
             | Self::TooOld { .. }
+            | Self::KeptLonger { .. }
             | Self::FeedGone { .. }
             | Self::FeedVacuumed { .. } => FaultKind::Config,
             Self::Missing { .. } | Self::Misspelled { .. } | Self::NoLog { .. } | Self::NoFiles { .. } => {

@@ -28,6 +28,7 @@ mod shared;
 mod table;
 mod travel;
 mod upkeep;
+mod vacuum;
 mod words;
 mod write;
 
@@ -44,5 +45,6 @@ pub use schema::stored_schema;
 pub use shared::{SharedTable, Swap};
 pub use table::{LakeTable, NewTable};
 pub use travel::{AsOf, CommitRecord};
+pub use vacuum::{Vacuum, Vacuumed};
 pub use words::{BadValue, bad_value, in_words, sql_name, with_sql_types};
 pub use write::{DataFile, DataFileWriter};

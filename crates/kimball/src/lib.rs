@@ -107,8 +107,9 @@ pub use kimball_executor::{
     ExecutorError, FailurePolicy, Foresight, Heading, OnBusy, OptimizeSummary, OptimizedTable, Orchestrator,
     Phase, PipelineError, PipelineExecutor, PipelineExecutorBuilder, PipelinePreview, PipelineResult,
     PipelineStatus, PreviewMode, ProjectWarning, Refresh, RunId, RunProgress, RunningPipeline, Schedule,
-    SelectionError, Selector, Settings, SettingsBuilder, SettingsError, SourceVersions, Upkeep, control_rows,
-    control_rows_async, counted, tables_being_loaded, tables_being_loaded_async,
+    SelectionError, Selector, Settings, SettingsBuilder, SettingsError, SourceVersions, Upkeep, Vacuum,
+    VacuumOutcome, VacuumSummary, VacuumedTable, control_rows, control_rows_async, counted,
+    tables_being_loaded, tables_being_loaded_async,
 };
 pub use kimball_plan::{
     AspectChange, ChangeKind, Dependency, ExternalTable, MANIFEST_VERSION, Manifest, ManifestPipeline,
@@ -118,6 +119,16 @@ pub use kimball_retry::{Action, Classify, FaultKind, Jitter, RetryPolicy};
 pub use kimball_sql::{
     BlockingSqlConsole, BlockingSqlRows, Next, SqlConsole, SqlError, SqlRows, Unfinished, split_statements,
 };
+
+/// What a [`Pipeline`] consists of.
+pub mod model {
+    pub use kimball_config::{
+        Additivity, Aggregation, CdcStrategy, ColumnTest, DeleteStrategy, Dimension, Fact, FactLoading,
+        FactPattern, FileFormat, ForeignKey, History, JunkDimension, KeyStrategy, Lookup, Measure,
+        MergeStrategy, Milestone, MiniDimension, NullPolicy, PiiColumn, Scd, Severity, Source,
+        SourceLocation, TableKind, Test, TrackedColumns, Transformation,
+    };
+}
 
 /// What most programs need.
 pub mod prelude {

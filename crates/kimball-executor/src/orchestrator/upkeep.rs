@@ -1,7 +1,7 @@
 //! Tables kept healthy: few files, and few rows in them that no longer count.
 
 use kimball_config::{Pipeline, TableKind, TableName};
-use kimball_lake::{CommitOutcome, Compacted, LakeTable, LiveRows, Wear};
+use kimball_lake::{CommitOutcome, Compacted, LakeTable, LiveRows, Vacuum, Vacuumed, Wear};
 
 use super::{RunContext, table_id, watermarks};
 use crate::error::PipelineError;
@@ -60,6 +60,43 @@ impl RunContext {
             Ok(done)
         })
         .await
+    }
+
+    /// Deletes what no version of a pipeline's tables needs any more, the pipeline's own table first. Where there is
+    /// nothing to delete, no lease is taken.
+    pub(crate) async fn vacuum(
+        &self,
+        pipeline: &Pipeline,
+        how: &Vacuum,
+    ) -> Result<Vec<(TableName, Vacuumed)>, PipelineError> {
+        let found = self.vacuum_tables(pipeline, &Vacuum { dry_run: true, ..*how }).await?;
+        let is_clean = found.iter().all(|(_, vacuumed)| vacuumed.files == 0);
+        if how.dry_run || is_clean {
+            return Ok(found);
+        }
+        // Rows that wait for their commit lie in files, too.
+        self.under_lease(pipeline, async |turn| {
+            self.settle_before(pipeline, turn).await?;
+            self.vacuum_tables(pipeline, how).await
+        })
+        .await
+    }
+
+    async fn vacuum_tables(
+        &self,
+        pipeline: &Pipeline,
+        how: &Vacuum,
+    ) -> Result<Vec<(TableName, Vacuumed)>, PipelineError> {
+        let mut done = Vec::new();
+        for table in [&pipeline.table].into_iter().chain(pipeline.companions()) {
+            self.stop_if_cancelled()?;
+            let vacuumed = match self.warehouse.open(&table_id(table)?).await? {
+                Some(found) => found.vacuum(how).await?,
+                None => Vacuumed::default(),
+            };
+            done.push((table.clone(), vacuumed));
+        }
+        Ok(done)
     }
 
     /// A table with its rows, if it is worn.
