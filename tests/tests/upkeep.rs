@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use kimball_tests::foreign_reader::{read_feed, read_table_at};
 use serde_json::Value;
@@ -161,6 +161,8 @@ fn small_files_of_many_batches_are_written_anew_now_and_then() {
 }
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Longer ago than any table keeps anything.
+const LONG_AGO: Duration = Duration::from_secs(1_700_000_000);
 const CUSTOMERS: &str = "gold.dim_customer";
 
 /// The files of a table, apart from its log.
@@ -173,7 +175,7 @@ fn stored_files(project: &Project) -> BTreeSet<PathBuf> {
 /// Makes all files of a table a month older, and its versions up to `version`.
 fn age(project: &Project, version: u64) {
     for file in stored_files(project) {
-        fs::File::open(&file).unwrap().set_modified(SystemTime::now() - MONTH).unwrap();
+        fs::File::open(&file).unwrap().set_modified(UNIX_EPOCH + LONG_AGO).unwrap();
     }
     let millis = i64::try_from(MONTH.as_millis()).unwrap();
     for version in 0..=version {
@@ -235,7 +237,7 @@ fn vacuum_leaves_all_that_a_version_of_the_last_week_consists_of() {
     }
     assert!(rows_at(&project, oldest_kept - 1).is_err(), "nothing of an old version was deleted");
 
-    fs::File::open(&stray).unwrap().set_modified(SystemTime::now() - MONTH).unwrap();
+    fs::File::open(&stray).unwrap().set_modified(UNIX_EPOCH + LONG_AGO).unwrap();
     assert_eq!(vacuumed(&project, "")["files"], 1);
     assert_eq!(vacuumed(&project, "")["status"], "CLEAN");
     assert!(!stray.exists());

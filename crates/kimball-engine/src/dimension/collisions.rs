@@ -1,10 +1,23 @@
 //! Surrogate keys that must not be given out (semantics 2.4).
 
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use futures::TryStreamExt;
+use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
+
 use super::DimensionMerge;
 use crate::EngineError;
 use crate::columns::{DEFAULT_KEYS, equal_keys, listed, quoted};
+use crate::keys::is_one_of;
+use crate::merge::addresses;
 use crate::quality::refuse_any;
 use crate::session::query;
+
+/// Rows of the target that may have one of the new keys.
+pub(super) const SUSPECTS: &str = "__k_suspects";
+/// New keys up to which it is worth the memory to look for each: joins spill, and this does not.
+const FEW_KEYS: usize = 1024 * 1024;
 
 /// Refuses generated keys that several members share, that another member of the target has, or that
 /// belong to the default members. `keys` is a query for the key column and the natural keys, one row a key.
@@ -14,8 +27,9 @@ pub(super) async fn refuse(merge: &DimensionMerge<'_>, column: &str, keys: &str)
         return Ok(());
     }
     let key = quoted(column);
+    register_suspects(merge, column, &format!("SELECT {key} FROM new_keys")).await?;
     let taken = format!(
-        "SELECT {}, n.{key} FROM (SELECT * FROM target WHERE {}) t JOIN new_keys n \
+        "SELECT {}, n.{key} FROM (SELECT * FROM {SUSPECTS} WHERE {}) t JOIN new_keys n \
          ON t.{key} = n.{key} WHERE NOT ({})",
         listed("n", merge.keys()),
         merge.loaded(),
@@ -42,6 +56,29 @@ pub(super) async fn refuse_among_new(
          (SELECT {key} FROM new_keys GROUP BY {key} HAVING count(*) > 1) d ON n.{key} = d.{key}"
     );
     refuse_any(session, &shared, &format!("different members have the same `{column}`")).await
+}
+
+/// Makes the rows of the target whose `column` holds one of some keys a table of the session, [`SUSPECTS`]; perhaps with
+/// others. `keys` is a query for them. Of all other rows no other column is read.
+pub(super) async fn register_suspects(
+    merge: &DimensionMerge<'_>,
+    column: &str,
+    keys: &str,
+) -> Result<(), EngineError> {
+    let mut stream = query(merge.session, keys).await?.execute_stream().await?;
+    let mut few: Vec<i64> = Vec::new();
+    while let Some(batch) = stream.try_next().await? {
+        let keys = cast(batch.column(0), &DataType::Int64)?;
+        few.extend(keys.as_primitive::<Int64Type>().iter().flatten());
+        if few.len() > FEW_KEYS {
+            return merge.target.register_all(SUSPECTS).await;
+        }
+    }
+    merge.session.register_udf(is_one_of("is_new_key", few.into_iter().collect()));
+    let found =
+        format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM target WHERE is_new_key({})", quoted(column));
+    let found = addresses(query(merge.session, &found).await?).await?;
+    merge.target.register(SUSPECTS, merge.target.live.at(found)).await
 }
 
 /// What is said of a key that another member has.

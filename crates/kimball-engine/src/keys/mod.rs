@@ -1,5 +1,6 @@
 //! Keys and hashes that anyone can recompute (semantics 2).
 
+mod among;
 mod durable;
 mod hash;
 mod json;
@@ -8,6 +9,7 @@ mod spark_text;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use among::is_one_of;
 pub(crate) use durable::{durable_version_key, member_fingerprint, row_fingerprint, spark_text_function};
 pub(crate) use hash::{key_hash, row_hash, value_hash};
 pub(crate) use json::row_json;

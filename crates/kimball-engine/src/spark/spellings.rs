@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, NullTreatment, ObjectNamePart,
-    Value, VisitMut, VisitorMut,
+    DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, NullTreatment,
+    ObjectNamePart, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -29,7 +29,7 @@ const NAMES: [(&str, &str); 15] = [
 ];
 
 /// Calls with so many arguments, and what they mean; `$1` stands for the first argument.
-const CALLS: [(&str, usize, &str); 28] = [
+const CALLS: [(&str, usize, &str); 29] = [
     ("bigint", 1, "CAST($1 AS BIGINT)"),
     ("boolean", 1, "CAST($1 AS BOOLEAN)"),
     ("count_if", 1, "count(CASE WHEN $1 THEN 1 END)"),
@@ -62,6 +62,7 @@ const CALLS: [(&str, usize, &str); 28] = [
     ("regexp_replace", 3, "regexp_replace($1, $2, $3, 'g')"),
     ("replace", 2, "replace($1, $2, '')"),
     ("smallint", 1, "CAST($1 AS SMALLINT)"),
+    ("sort_array", 1, "array_sort($1)"),
     ("string", 1, "CAST($1 AS STRING)"),
     ("timestamp", 1, "CAST($1 AS TIMESTAMP)"),
     ("tinyint", 1, "CAST($1 AS TINYINT)"),
@@ -86,6 +87,14 @@ impl VisitorMut for Spellings {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let said = match expr {
             Expr::Function(call) => in_other_words(call),
+            // Sunday is the first day of a week.
+            Expr::Extract { field: DateTimeField::Dow | DateTimeField::DayOfWeek, expr, .. } => {
+                filled("dayofweek($1)", &[(**expr).clone()])
+            }
+            Expr::UnaryOp { op: op @ UnaryOperator::BangNot, .. } => {
+                *op = UnaryOperator::Not;
+                None
+            }
             Expr::RLike { negated, expr, pattern, .. } => {
                 matching(*negated, &[(**expr).clone(), (**pattern).clone()])
             }
@@ -110,6 +119,8 @@ fn in_other_words(call: &mut Function) -> Option<Expr> {
             ignoring_nulls(call, value.clone(), ignoring);
             None
         }
+        // Maps are asked by their keys, which are hardly ever numbers.
+        ("element_at", [_, place]) if is_number(place) => filled("array_element($1, $2)", &arguments),
         ("decode", [value, rest @ ..]) if rest.len() > 1 => chosen(value, rest),
         (called, arguments) => {
             let fits =
@@ -123,6 +134,14 @@ fn in_other_words(call: &mut Function) -> Option<Expr> {
             }
             Some(meant)
         }
+    }
+}
+
+fn is_number(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(literal) => matches!(literal.value, Value::Number(..)),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => is_number(expr),
+        _ => false,
     }
 }
 

@@ -18,6 +18,7 @@ impl TypePlanner for SparkTypes {
         let planned = match sql_type {
             SqlType::Timestamp(_, _) => Some(crate::layout::timestamp()),
             SqlType::TimestampNtz(_) => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+            SqlType::Binary(None) => Some(DataType::Binary),
             SqlType::Decimal(ExactNumberInfo::None) | SqlType::Dec(ExactNumberInfo::None) => {
                 Some(DataType::Decimal128(10, 0))
             }

@@ -29,14 +29,14 @@ impl VersionMerge<'_> {
             return self.number_versions(mark, collector).await;
         }
         self.register("keyed", &self.keyed("outcome", &SEED.to_string(), "true")).await?;
-        self.register("holders", &self.holders()).await?;
+        self.register_holders().await?;
         for _ in 0..REHASHES {
             if !self.any_taken().await? {
                 break;
             }
             self.register("keyed", &self.keyed(&format!("({})", self.taken()), "o.__new_sk", "o.__taken"))
                 .await?;
-            self.register("holders", &self.holders()).await?;
+            self.register_holders().await?;
         }
         let surrogate_key = &self.merge.dimension.surrogate_key;
         let all = format!("SELECT __new_sk AS {}, {} FROM keyed", self.merge.surrogate_key(), self.keys);
@@ -50,16 +50,24 @@ impl VersionMerge<'_> {
         self.refuse_durable_collisions().await
     }
 
-    /// New versions whose key a row of the target has: one of their own member, or another's.
-    fn holders(&self) -> String {
-        let rows = if self.merge.has_rows { "target" } else { "versions" };
-        format!(
+    /// `holders`: new versions whose key a row of the target has: one of their own member, or another's.
+    async fn register_holders(&self) -> Result<(), EngineError> {
+        let rows = match self.merge.has_rows {
+            true => {
+                let column = &self.merge.dimension.surrogate_key;
+                collisions::register_suspects(self.merge, column, "SELECT __new_sk FROM keyed").await?;
+                collisions::SUSPECTS
+            }
+            false => "versions",
+        };
+        let holders = format!(
             "SELECT {}, k.__new_sk, ({}) AS __is_own FROM (SELECT * FROM {rows} WHERE {}) t JOIN keyed k ON t.{} = k.__new_sk",
             listed("k", self.merge.keys()),
             equal_keys("t", "k", self.merge.keys()),
             self.merge.loaded(),
             self.merge.surrogate_key()
-        )
+        );
+        self.register("holders", &holders).await.map(|_| ())
     }
 
     /// Type 7: different members on one durable key (semantics 2.4).
