@@ -33,12 +33,18 @@ impl Exit {
 
     /// What a run came to.
     pub fn of(summary: &ExecutionSummary) -> Self {
-        if summary.interrupted {
-            Self::Interrupted
-        } else if summary.is_success() {
-            Self::Success
-        } else {
-            Self::Unsuccessful
+        match summary.interrupted {
+            true => Self::Interrupted,
+            false => Self::of_work(summary.is_success(), false),
+        }
+    }
+
+    /// What work on tables came to; one that is interrupted at its end has succeeded.
+    pub fn of_work(is_success: bool, is_interrupted: bool) -> Self {
+        match (is_success, is_interrupted) {
+            (true, _) => Self::Success,
+            (false, true) => Self::Interrupted,
+            (false, false) => Self::Unsuccessful,
         }
     }
 }

@@ -38,9 +38,7 @@ pub fn vacuum(asked: &VacuumArgs, options: &Options) -> Result<Exit, Failure> {
     }
     match output.take_error() {
         Some(error) => Err(Failure::Output(error)),
-        None if summary.is_success() => Ok(Exit::Success),
-        None if interrupted => Ok(Exit::Interrupted),
-        None => Ok(Exit::Unsuccessful),
+        None => Ok(Exit::of_work(summary.is_success(), interrupted)),
     }
 }
 

@@ -13,7 +13,7 @@ const GAP: usize = 14;
 const BETWEEN_COLUMNS: usize = 90;
 const TITLE_HEIGHT: usize = 30;
 /// About the width of a character, in pixels.
-const CHARACTER: usize = 8;
+const CHARACTER: usize = 9;
 const PADDING: usize = 12;
 
 /// A box with a name in it.
