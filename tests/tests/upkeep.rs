@@ -267,3 +267,24 @@ fn vacuum_keeps_less_than_a_week_only_when_that_is_asked_for_twice() {
     load_day(&project, 5);
     project.require_honest_control();
 }
+
+#[test]
+fn vacuum_finds_the_files_of_partitions_whatever_their_values() {
+    let project = small_project("");
+    let config = "table_name: gold.fact_sales\ntable_type: fact\nmerge_keys: [id]\npartition_by: [place]\n\
+                  sources: [{name: sales, format: csv, path: \"data/*.csv\"}]\n";
+    project.write("configs/fact.yml", config);
+    let load = |amount: &str| {
+        let places = ["a b", "50% off", "ü/x=y", "%20", "a:b?c#d"];
+        let rows = places.iter().enumerate().map(|(id, place)| format!("{id},{place},{amount}\n"));
+        project.write("data/sales.csv", &format!("id,place,amount\n{}", rows.collect::<String>()));
+        project.load("");
+    };
+    load("1");
+    load("2");
+    let rows = project.logical_rows("gold.fact_sales");
+    let told = project.call("vacuum -s fact_sales --retain 0 --allow-shorter --format json").with_code(0);
+    let told: Value = serde_json::from_str(told.stdout.trim()).unwrap();
+    assert_eq!((&told["status"], &told["files"]), (&"VACUUMED".into(), &5.into()), "{told}");
+    assert_eq!(project.logical_rows("gold.fact_sales"), rows);
+}
