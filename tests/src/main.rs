@@ -16,7 +16,7 @@ use kimball_tests::prove::{
 use kimball_tests::scenario::{FailedFolder, Failure, find_scenarios, run_all};
 
 const USAGE: &str = "usage: kimball-testkit scenarios [--keep] PATH...\n       \
-    kimball-testkit prove [histories|stars|broker|configs|files|crashes|full|faults|kills|races|simulation|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day DIR";
+    kimball-testkit prove [histories|stars|broker|configs|files|crashes|full|faults|kills|races|simulation|control] [CASES [SEED]]\n       kimball-testkit source SCALE|second-day|recent-day DIR";
 
 /// Scenarios that run at a time.
 const THREADS: usize = 2;
@@ -90,10 +90,12 @@ fn disturbed(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// `source SCALE DIR` makes the source of the demo, `source second-day DIR` changes it: what benches load.
+/// `source SCALE DIR` makes the source of the demo, `source second-day DIR` and `source recent-day DIR` change it: what
+/// benches load.
 fn source(what: &str, folder: &Path) -> ExitCode {
     let made = match what {
         "second-day" => demo::second_day_of_source(folder),
+        "recent-day" => demo::recent_day_of_source(folder),
         scale => match demo::parse_scale(scale) {
             Ok(scale) => demo::first_day_of_source(folder, scale),
             Err(message) => {

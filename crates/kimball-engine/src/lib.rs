@@ -34,6 +34,7 @@ mod scanned;
 mod scarce_joins;
 mod session;
 mod source;
+mod spans;
 mod spark;
 mod stage;
 mod target;

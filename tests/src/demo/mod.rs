@@ -12,6 +12,7 @@ mod folder;
 mod lake;
 mod options;
 mod proof;
+mod recent_day;
 mod retail;
 mod second_day;
 mod story;
@@ -83,6 +84,14 @@ pub fn first_day_of_source(folder: &Path, scale: f64) -> Result<()> {
 /// When there is no such folder or a change is refused.
 pub fn second_day_of_source(folder: &Path) -> Result<()> {
     runtime()?.block_on(second_day::apply(&DemoFolder::at(folder)?))
+}
+
+/// Applies changes of the newest orders to the source in a folder of the demo.
+///
+/// # Errors
+/// As [`second_day_of_source`].
+pub fn recent_day_of_source(folder: &Path) -> Result<()> {
+    runtime()?.block_on(recent_day::apply(&DemoFolder::at(folder)?))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

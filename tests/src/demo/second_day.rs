@@ -1,5 +1,7 @@
 //! The second day: customers move, prices rise, orders come and go.
 
+use std::fmt::Display;
+
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::prelude::SessionContext;
@@ -12,7 +14,7 @@ use crate::foreign_reader::latest_version;
 use crate::source_table::SourceTable;
 
 /// The day on which it all happens, the first that TPC-H has no orders on.
-const DAY: &str = "1998-09-01";
+pub(super) const DAY: &str = "1998-09-01";
 
 /// The customer whose history is shown at the end: one of those that move, and one that orders on that day.
 pub(super) const SHOWN_CUSTOMER: u32 = 7;
@@ -123,8 +125,13 @@ fn repeated_orders(newcomers: &Newcomers) -> String {
     )
 }
 
-/// Their lines, with all dates as long after the order as they were.
 fn lines_of_repeated_orders() -> String {
+    lines_again(NEXT_FREE_NUMBER, &format!("l_orderkey % {REPEATED_ORDERS} = 1"))
+}
+
+/// The lines of some orders for the same orders under a later number, with all dates as long after the order as they
+/// were.
+pub(super) fn lines_again(later: impl Display, which: &str) -> String {
     let moved = |column: &str| {
         format!(
             "arrow_cast(arrow_cast({column}, 'Int32') - arrow_cast(o_orderdate, 'Int32') \
@@ -132,20 +139,20 @@ fn lines_of_repeated_orders() -> String {
         )
     };
     format!(
-        "SELECT l_orderkey + {NEXT_FREE_NUMBER} AS l_orderkey, l_partkey, l_suppkey, l_linenumber, l_quantity, \
+        "SELECT l_orderkey + {later} AS l_orderkey, l_partkey, l_suppkey, l_linenumber, l_quantity, \
          l_extendedprice, l_discount, l_tax, 'N' AS l_returnflag, 'O' AS l_linestatus, {}, {}, {}, l_shipinstruct, \
          l_shipmode, l_comment \
-         FROM lineitem JOIN orders ON l_orderkey = o_orderkey WHERE l_orderkey % {REPEATED_ORDERS} = 1",
+         FROM lineitem JOIN orders ON l_orderkey = o_orderkey WHERE {which}",
         moved("l_shipdate"),
         moved("l_commitdate"),
         moved("l_receiptdate"),
     )
 }
 
-fn qualified(name: &str) -> String {
+pub(super) fn qualified(name: &str) -> String {
     format!("{SCHEMA}.{name}")
 }
 
-fn table(folder: &DemoFolder, name: &str) -> Result<SourceTable> {
+pub(super) fn table(folder: &DemoFolder, name: &str) -> Result<SourceTable> {
     SourceTable::at(&folder.warehouse(), &qualified(name))
 }

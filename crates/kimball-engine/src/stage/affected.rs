@@ -95,8 +95,8 @@ impl Step<'_> {
         keys: &Spool,
     ) -> Result<Spool, EngineError> {
         let list = scan_of(session, keys, "__k_affected").await?;
-        let rows =
-            self.conform(DataFrame::new(session.state(), narrowed(plan, &self.wanted(plan, list))?))?;
+        let wanted = self.wanted(session, plan, list).await?;
+        let rows = self.conform(DataFrame::new(session.state(), narrowed(plan, &wanted)?))?;
         session.register_table("__k_rows", rows.into_view())?;
         let same = equal_keys("q", "a", self.keys);
         let present = format!(
@@ -126,13 +126,17 @@ impl Step<'_> {
 
     /// The rows of `plan` with the keys of `list`. A key that is cast on its way into the table is not looked for
     /// in the sources.
-    fn wanted(&self, plan: &LogicalPlan, list: LogicalPlan) -> Wanted {
+    async fn wanted(
+        &self,
+        session: &SessionContext,
+        plan: &LogicalPlan,
+        list: LogicalPlan,
+    ) -> Result<Wanted, EngineError> {
         let columns = self.keys.iter().enumerate().filter_map(|(value, key)| {
             let (place, stored) = self.key(plan, key)?;
             (plan.schema().field(place).data_type() == stored).then_some((place, value))
         });
-        let columns = columns.collect();
-        Wanted::at(list, columns)
+        Wanted::at(session, list, columns.collect()).await
     }
 
     /// No rows, with the columns that staged rows have.

@@ -5,10 +5,12 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as QueryResult;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Join, JoinConstraint, JoinType, LogicalPlan};
+use datafusion::prelude::SessionContext;
 
 use super::follow::Conditions;
 use super::narrow::{Wanted, narrowed};
 use super::row_plans::{Behind, chosen, is_light, merged, numbered_columns, numbered_name};
+use crate::EngineError;
 use crate::columns::TIME;
 use crate::nulls::column;
 
@@ -41,12 +43,17 @@ impl<'a> Meeting<'a> {
     }
 
     /// Which rows of the other side the touched `rows` can meet.
-    pub(super) fn wanted(&self, rows: &LogicalPlan, touched: Side) -> QueryResult<Option<Wanted>> {
+    pub(super) async fn wanted(
+        &self,
+        session: &SessionContext,
+        rows: &LogicalPlan,
+        touched: Side,
+    ) -> Result<Option<Wanted>, EngineError> {
         let other = match touched {
             Side::Left => &self.join.right,
             Side::Right => &self.join.left,
         };
-        Wanted::of(rows, other, &self.equal(touched))
+        Wanted::of(session, rows, other, &self.equal(touched)).await
     }
 
     /// Touched rows of one side with the rows of the other that they meet: the columns of both and [`TIME`].
@@ -64,7 +71,11 @@ impl<'a> Meeting<'a> {
 
     /// The left rows that touched `right` rows meet. Both sides of a subquery can have columns of one name, so those
     /// of the right get names of their own.
-    pub(super) fn left_rows(&self, right: LogicalPlan) -> QueryResult<LogicalPlan> {
+    pub(super) async fn left_rows(
+        &self,
+        session: &SessionContext,
+        right: LogicalPlan,
+    ) -> Result<LogicalPlan, EngineError> {
         let (left_schema, right_schema) = (self.join.left.schema(), self.join.right.schema());
         let own = |expr: Expr, may_be_left: bool| {
             expr.transform(|part| {
@@ -86,11 +97,11 @@ impl<'a> Meeting<'a> {
             on.push((own(right.clone(), false)?, left.clone()));
         }
         let filter = self.filter.clone().map(|filter| own(filter, true)).transpose()?;
-        let wanted = Wanted::of(&rows, &self.join.left, &on)?;
+        let wanted = Wanted::of(session, &rows, &self.join.left, &on).await?;
         let left = wide(&self.join.left, None, wanted)?;
         let met = met(rows, left, on, filter, self.join.null_equality)?;
         let columns = left_schema.iter().map(Expr::from).chain([column(TIME)]).collect();
-        chosen(met, columns)
+        Ok(chosen(met, columns)?)
     }
 }
 
@@ -115,9 +126,10 @@ pub(super) fn wide(
     wanted: Option<Wanted>,
 ) -> QueryResult<LogicalPlan> {
     let now = match wanted {
-        // What is a table as it stands is not looked through twice.
-        Some(wanted) if !is_light(plan) => narrowed(plan, &wanted)?,
-        _ => plan.clone(),
+        // The rows of a table as it stands are not compared twice.
+        Some(wanted) if is_light(plan) => narrowed(plan, &wanted.by_spans())?,
+        Some(wanted) => narrowed(plan, &wanted)?,
+        None => plan.clone(),
     };
     let Some(touched) = touched else { return Ok(now) };
     let both = merged(vec![now.clone(), touched.clone()], plan.schema(), Behind::Nothing)?;

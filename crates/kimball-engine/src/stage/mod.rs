@@ -22,6 +22,7 @@ mod spooled;
 mod sql;
 mod touch;
 mod unread;
+mod within;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

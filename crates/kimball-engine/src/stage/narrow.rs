@@ -7,14 +7,23 @@
 //! that groups and partitions stay whole. What is joined by equal columns is wanted on both sides: rows of the
 //! nullable side that are not wanted meet no preserved row that is. Where the wish cannot be handed down, all rows
 //! are read; the query's own rows are tested again at its end.
+//!
+//! A table is narrowed twice: to the [`Spans`] of the values, by which it leaves out files, row groups and pages, and to
+//! the values themselves.
 
 use datafusion::common::{Column, NullEquality};
+use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result as QueryResult;
 use datafusion::logical_expr::{
-    Distinct, Expr, Join, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder,
+    Distinct, Expr, Join, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, TableScan,
 };
+use datafusion::prelude::{DataFrame, SessionContext};
 
 use super::follow::{partition_of, place_of};
+use super::within::Within;
+use crate::EngineError;
+use crate::nulls::column;
+use crate::spans::Spans;
 
 /// The name of the list of values in plans.
 const WANTED: &str = "__k_wanted";
@@ -25,21 +34,37 @@ pub(super) struct Wanted {
     values: LogicalPlan,
     /// Pairs of places: of a column of the plan, and of a column of `values`.
     columns: Vec<(usize, usize)>,
+    /// Of the columns of `values`.
+    spans: Vec<Option<Spans>>,
+    /// Whether a table is narrowed to the values themselves.
+    exactly: bool,
 }
 
 impl Wanted {
     /// The rows of `plan` whose columns at some places have the values of the columns of `values` at others.
-    pub(super) fn at(values: LogicalPlan, columns: Vec<(usize, usize)>) -> Self {
-        Self { values, columns }
+    ///
+    /// # Errors
+    /// Whatever looking through the values can bring.
+    pub(super) async fn at(
+        session: &SessionContext,
+        values: LogicalPlan,
+        columns: Vec<(usize, usize)>,
+    ) -> Result<Self, EngineError> {
+        let spans = Spans::of_columns(DataFrame::new(session.state(), values.clone())).await?;
+        Ok(Self { values, columns, spans, exactly: true })
     }
 
     /// The rows of `plan` that rows of `list` can meet by equal values, those of `list` first; `None` where no
     /// column of `plan` is compared as it is.
-    pub(super) fn of(
+    ///
+    /// # Errors
+    /// As for [`at`](Self::at).
+    pub(super) async fn of(
+        session: &SessionContext,
         list: &LogicalPlan,
         plan: &LogicalPlan,
         equal: &[(Expr, Expr)],
-    ) -> QueryResult<Option<Self>> {
+    ) -> Result<Option<Self>, EngineError> {
         let mut values = Vec::new();
         let mut columns = Vec::new();
         for (value, own) in equal {
@@ -53,13 +78,18 @@ impl Wanted {
             return Ok(None);
         }
         let values = LogicalPlanBuilder::from(list.clone()).project(values)?.build()?;
-        Ok(Some(Self { values, columns }))
+        Ok(Some(Self::at(session, values, columns).await?))
+    }
+
+    /// The same for tables whose rows are compared with the values anyhow.
+    pub(super) fn by_spans(self) -> Self {
+        Self { exactly: false, ..self }
     }
 
     /// The same wish for another plan: each place of a column is mapped to that of the column it comes from.
     fn mapped(&self, place: impl Fn(usize) -> Option<usize>) -> Self {
         let columns = self.columns.iter().filter_map(|(own, value)| Some((place(*own)?, *value))).collect();
-        Self { values: self.values.clone(), columns }
+        Self { columns, ..self.clone() }
     }
 }
 
@@ -153,8 +183,17 @@ fn joined(plan: &LogicalPlan, join: &Join, wanted: &Wanted) -> QueryResult<Logic
 }
 
 /// The wanted rows of a table. Values of another type than the column's are not compared.
-fn scanned(plan: &LogicalPlan, wanted: &Wanted) -> QueryResult<LogicalPlan> {
-    let (schema, list) = (plan.schema(), wanted.values.schema());
+fn scanned(table: &LogicalPlan, wanted: &Wanted) -> QueryResult<LogicalPlan> {
+    let (schema, list) = (table.schema(), wanted.values.schema());
+    let within = wanted.columns.iter().filter_map(|(place, value)| {
+        let spans = wanted.spans.get(*value)?.as_ref()?;
+        let own = schema.field(*place);
+        (spans.kind() == own.data_type()).then(|| spans.hold(&column(own.name())))?
+    });
+    let plan = read_within(table, within.collect())?;
+    if !wanted.exactly {
+        return Ok(plan);
+    }
     let mut values = Vec::new();
     let mut own = Vec::new();
     for (place, value) in &wanted.columns {
@@ -166,7 +205,7 @@ fn scanned(plan: &LogicalPlan, wanted: &Wanted) -> QueryResult<LogicalPlan> {
         own.push(Expr::from(schema.qualified_field(*place)));
     }
     if values.is_empty() {
-        return Ok(plan.clone());
+        return Ok(plan);
     }
     let on = (0..values.len()).map(|place| Expr::Column(Column::new(Some(WANTED), format!("__k_v{place}"))));
     let on = on.zip(own).collect();
@@ -174,7 +213,7 @@ fn scanned(plan: &LogicalPlan, wanted: &Wanted) -> QueryResult<LogicalPlan> {
     // The list is the side that is held in memory, and the table runs past it.
     Ok(LogicalPlan::Join(Join::try_new(
         values.into(),
-        plan.clone().into(),
+        plan.into(),
         on,
         None,
         JoinType::RightSemi,
@@ -182,6 +221,13 @@ fn scanned(plan: &LogicalPlan, wanted: &Wanted) -> QueryResult<LogicalPlan> {
         NullEquality::NullEqualsNull,
         false,
     )?))
+}
+
+/// A scan of a table without what lies beyond some conditions.
+fn read_within(plan: &LogicalPlan, conditions: Vec<Expr>) -> QueryResult<LogicalPlan> {
+    let LogicalPlan::TableScan(scan) = plan else { return Ok(plan.clone()) };
+    let table = Within::of(source_as_provider(&scan.source)?, conditions)?;
+    Ok(LogicalPlan::TableScan(TableScan { source: provider_as_source(table), ..scan.clone() }))
 }
 
 fn plain_column(expr: &Expr) -> Option<&Column> {

@@ -149,7 +149,8 @@ impl Touch<'_> {
             JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => {
                 let mut parts: Vec<LogicalPlan> = left.into_iter().collect();
                 if let Some(right) = right {
-                    parts.push(Meeting::of(join, &left_known, &right_known).left_rows(right)?);
+                    let meeting = Meeting::of(join, &left_known, &right_known);
+                    parts.push(meeting.left_rows(self.session, right).await?);
                 }
                 let mut marked = Vec::new();
                 for part in parts {
@@ -166,11 +167,12 @@ impl Touch<'_> {
         let meeting = Meeting::of(join, &left_known, &right_known);
         let mut parts = Vec::new();
         if let Some(rows) = &left {
-            let other = wide(&join.right, right.as_ref(), meeting.wanted(rows, Side::Left)?)?;
+            let other =
+                wide(&join.right, right.as_ref(), meeting.wanted(self.session, rows, Side::Left).await?)?;
             parts.push(meeting.pairs(rows.clone(), Side::Left, other)?);
         }
         if let Some(rows) = &right {
-            let other = wide(&join.left, None, meeting.wanted(rows, Side::Right)?)?;
+            let other = wide(&join.left, None, meeting.wanted(self.session, rows, Side::Right).await?)?;
             parts.push(meeting.pairs(rows.clone(), Side::Right, other)?);
         }
         let pairs = merged(parts, &join.schema, Behind::Time)?;
@@ -218,7 +220,7 @@ impl Touch<'_> {
             let touched = LogicalPlanBuilder::from(rows.clone()).project(values)?.distinct()?.build()?;
             let same = partition.iter().enumerate().map(|(place, expr)| (column(&name(place)), expr.clone()));
             let same: Vec<(Expr, Expr)> = same.collect();
-            let wanted = Wanted::of(&touched, &window.input, &same)?;
+            let wanted = Wanted::of(self.session, &touched, &window.input, &same).await?;
             let all = wide(&window.input, Some(&rows), wanted)?;
             let met = met(touched, all, same, None, NullEquality::NullEqualsNull)?;
             parts.push(padded(met, window.input.schema(), &window.schema, Side::Left)?);
