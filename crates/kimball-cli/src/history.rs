@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json_line::json_line;
 use crate::moment::{rfc_3339, seconds_between, shown, shown_time};
-use crate::output::Output;
+use crate::output::{Output, terminal_width};
 use crate::status::rows_asked_for;
 use crate::text_table::{Align, TextTable};
 
@@ -46,7 +46,7 @@ pub fn history(asked: &History, options: &Options) -> Result<Exit, Failure> {
             output.write(json_line("batch", Batch::of(row))?);
         }
     } else {
-        output.write(text_of(&rows));
+        output.write(text_of(&rows, terminal_width()));
     }
     match output.take_error() {
         Some(error) => Err(Failure::Output(error)),
@@ -72,7 +72,8 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn text_of(rows: &[ControlRow]) -> String {
+/// The batches as a table of at most `width` columns.
+fn text_of(rows: &[ControlRow], width: Option<usize>) -> String {
     if rows.is_empty() {
         return "No runs yet.\n".to_owned();
     }
@@ -102,7 +103,7 @@ fn text_of(rows: &[ControlRow]) -> String {
             error.unwrap_or_default().to_owned(),
         ]);
     }
-    table.to_string()
+    table.within(width, &["VERSION", "READ", "SECONDS", "WRITTEN"])
 }
 
 #[cfg(test)]
@@ -131,10 +132,10 @@ mod tests {
             updated_at: at(3).unwrap(),
         };
         assert_eq!(
-            text_of(&[row]),
+            text_of(&[row], None),
             "STARTED (UTC)        TARGET    SOURCE      STATUS  SECONDS  READ  WRITTEN  VERSION  ERROR\n\
              2025-01-01 00:00:00  gold.dim  silver.dim  FAILED      3.0     7        -        -  DataQualityError: two\n"
         );
-        assert_eq!(text_of(&[]), "No runs yet.\n");
+        assert_eq!(text_of(&[], None), "No runs yet.\n");
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
+use console::Term;
+
 /// Where that what was asked for is written. A reader that goes away (`kimball plan | head`) is no error:
 /// what follows is dropped, and the work goes on.
 pub struct Output<W> {
@@ -14,6 +16,13 @@ enum State {
     Open,
     ReaderGone,
     Broken(io::Error),
+}
+
+/// Columns of the terminal that the standard output goes to; `None` when it goes elsewhere.
+pub fn terminal_width() -> Option<usize> {
+    let terminal = Term::stdout();
+    let (_, columns) = terminal.size_checked().filter(|_| terminal.is_term())?;
+    Some(usize::from(columns))
 }
 
 impl<W: Write> Output<W> {

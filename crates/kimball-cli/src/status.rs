@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json_line::json_line;
 use crate::moment::{now, rfc_3339, seconds_between, shown, shown_time};
-use crate::output::Output;
+use crate::output::{Output, terminal_width};
 use crate::text_table::{Align, TextTable};
 
 /// The state of one target and one of its sources: the latest batch, and what the successful ones left.
@@ -57,7 +57,7 @@ pub fn status(asked: &Status, options: &Options) -> Result<Exit, Failure> {
             output.write(json_line("status", state)?);
         }
     } else {
-        output.write(text_of(&states));
+        output.write(text_of(&states, terminal_width()));
     }
     match output.take_error() {
         Some(error) => Err(Failure::Output(error)),
@@ -125,8 +125,8 @@ fn state(mut batches: Vec<ControlRow>, alerts: &[Alert]) -> Option<State> {
     })
 }
 
-/// The states as a table, the failures with their messages, and the counts.
-fn text_of(states: &[State]) -> String {
+/// The states as a table of at most `width` columns, the failures with their messages, and the counts.
+fn text_of(states: &[State], width: Option<usize>) -> String {
     if states.is_empty() {
         return "No runs yet.\n".to_owned();
     }
@@ -154,7 +154,8 @@ fn text_of(states: &[State]) -> String {
             shown(state.last_processed_version),
         ]);
     }
-    let mut text = table.to_string();
+    let expendable = ["LAST SUCCESS (UTC)", "WATERMARK", "READ", "SECONDS"];
+    let mut text = table.within(width, &expendable);
     for failed in states.iter().filter(|state| state.batch_status == "FAILED") {
         let message = failed.error_message.as_deref().unwrap_or("unknown error").replace('\n', "\n    ");
         // Writing to a String cannot fail.

@@ -30,6 +30,50 @@ impl<const N: usize> TextTable<N> {
         self.rows.push(cells);
     }
 
+    /// The table in lines of at most `width` columns (`None`: as wide as it is): columns are left out in the order of
+    /// `expendable`, which is said behind the rows, and what is still too wide is cut.
+    pub fn within(&self, width: Option<usize>, expendable: &[&str]) -> String {
+        let Some(width) = width else { return self.to_string() };
+        let headings: Vec<&str> = self.rows.iter().take(1).flatten().map(String::as_str).collect();
+        let mut left_out: Vec<&str> = Vec::new();
+        let is_shown = |left_out: &[&str]| {
+            std::array::from_fn(|place| headings.get(place).is_none_or(|name| !left_out.contains(name)))
+        };
+        for name in expendable {
+            if self.width(is_shown(&left_out)) <= width {
+                break;
+            }
+            left_out.push(name);
+        }
+        let mut text = String::new();
+        for line in self.lines(is_shown(&left_out)) {
+            text += &cut(&line, width);
+            text.push('\n');
+        }
+        if !left_out.is_empty() {
+            let names = left_out.join(", ");
+            text += &format!("(no room for {names}: `--format json` has all)\n");
+        }
+        text
+    }
+
+    /// Of the columns that are shown, with the space between them.
+    fn width(&self, is_shown: [bool; N]) -> usize {
+        self.lines(is_shown).map(|line| line.chars().count()).max().unwrap_or_default()
+    }
+
+    fn lines(&self, is_shown: [bool; N]) -> impl Iterator<Item = String> {
+        let widths = self.widths();
+        self.rows.iter().map(move |row| {
+            let cells = row.iter().zip(widths).zip(self.aligns).zip(is_shown).filter(|(_, shown)| *shown);
+            let cells = cells.map(|(((cell, width), align), _)| match align {
+                Align::Left => format!("{cell:<width$}"),
+                Align::Right => format!("{cell:>width$}"),
+            });
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        })
+    }
+
     fn widths(&self) -> [usize; N] {
         let mut widths = [0; N];
         for row in &self.rows {
@@ -43,14 +87,47 @@ impl<const N: usize> TextTable<N> {
 
 impl<const N: usize> fmt::Display for TextTable<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths = self.widths();
-        for row in &self.rows {
-            let cells = row.iter().zip(widths).zip(self.aligns).map(|((cell, width), align)| match align {
-                Align::Left => format!("{cell:<width$}"),
-                Align::Right => format!("{cell:>width$}"),
-            });
-            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-        }
-        Ok(())
+        self.lines([true; N]).try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+fn cut(line: &str, width: usize) -> String {
+    match line.chars().count() > width {
+        true => line.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+        false => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Align, TextTable};
+
+    fn table() -> TextTable<3> {
+        let mut table =
+            TextTable::new(&[("NAME", Align::Left), ("ROWS", Align::Right), ("ERROR", Align::Left)]);
+        table.row(["gold.dim".to_owned(), "12".to_owned(), String::new()]);
+        table.row(["gold.f".to_owned(), "1".to_owned(), "it is gone".to_owned()]);
+        table
+    }
+
+    #[test]
+    fn where_there_is_room_a_table_stays_whole() {
+        let whole = "NAME      ROWS  ERROR\ngold.dim    12\ngold.f       1  it is gone\n";
+        assert_eq!(table().to_string(), whole);
+        assert_eq!(table().within(None, &["ROWS"]), whole);
+        assert_eq!(table().within(Some(26), &["ROWS"]), whole);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_said_and_the_rest_is_cut() {
+        let note = "(no room for ROWS: `--format json` has all)\n";
+        assert_eq!(
+            table().within(Some(20), &["ROWS", "ERROR"]),
+            format!("NAME      ERROR\ngold.dim\ngold.f    it is gone\n{note}")
+        );
+        assert_eq!(
+            table().within(Some(15), &["ROWS"]),
+            format!("NAME      ERROR\ngold.dim\ngold.f    it i…\n{note}")
+        );
     }
 }

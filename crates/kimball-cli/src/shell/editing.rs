@@ -76,18 +76,45 @@ impl Editing {
         known.get_or_insert_with(|| self.console.tables().unwrap_or_default()).clone()
     }
 
+    fn columns(&self, table: &str) -> Vec<String> {
+        let columns = || self.console.columns(table).unwrap_or_default();
+        self.columns.borrow_mut().entry(table.to_owned()).or_insert_with(columns).clone()
+    }
+
     /// The columns of the tables that `text` names.
     fn columns_in(&self, text: &str) -> Vec<String> {
         let lower = text.to_lowercase();
         let named = self.tables().into_iter().filter(|table| lower.contains(&table.to_lowercase()));
-        let mut known = self.columns.borrow_mut();
-        named
-            .flat_map(|table| {
-                let columns = || self.console.columns(&table).unwrap_or_default();
-                known.entry(table.clone()).or_insert_with(columns).clone()
-            })
-            .collect()
+        named.flat_map(|table| self.columns(&table)).collect()
     }
+
+    /// The columns that can follow the dot of `word`, behind what stands before it: those of the table that this is, or
+    /// stands for in `text`.
+    fn qualified_columns(&self, text: &str, word: &str) -> Vec<String> {
+        let Some((qualifier, _)) = word.rsplit_once('.') else { return Vec::new() };
+        let Some(table) = meant(text, &self.tables(), qualifier) else { return Vec::new() };
+        self.columns(&table).into_iter().map(|column| format!("{qualifier}.{column}")).collect()
+    }
+}
+
+/// The table that `qualifier` means in a statement: by its name with or without its schema, or by an alias.
+fn meant(text: &str, tables: &[String], qualifier: &str) -> Option<String> {
+    let words: Vec<&str> = text.split(|c| !is_of_name(c)).filter(|word| !word.is_empty()).collect();
+    let is = |table: &str, word: &str| {
+        let bare = table.rsplit('.').next().unwrap_or(table);
+        table.eq_ignore_ascii_case(word) || bare.eq_ignore_ascii_case(word)
+    };
+    let named = |word: &str| tables.iter().find(|table| is(table, word));
+    let aliased = words.iter().enumerate().find_map(|(place, word)| {
+        let next = words.get(place + 1)?;
+        let alias = if next.eq_ignore_ascii_case("AS") { words.get(place + 2)? } else { next };
+        if alias.eq_ignore_ascii_case(qualifier) { named(word) } else { None }
+    });
+    aliased.or_else(|| named(qualifier)).cloned()
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '.')
 }
 
 /// Where the word before `at` begins: names and their dots, and a backslash.
@@ -96,7 +123,7 @@ fn word_start(line: &str, at: usize) -> usize {
     before
         .char_indices()
         .rev()
-        .take_while(|(_, c)| c.is_alphanumeric() || matches!(c, '_' | '.' | '\\'))
+        .take_while(|(_, c)| is_of_name(*c) || *c == '\\')
         .last()
         .map_or(at, |(start, _)| start)
 }
@@ -118,7 +145,8 @@ impl Completer for Editing {
             return Ok((at, Vec::new()));
         }
         let (tables, columns) = (self.tables(), self.columns_in(line));
-        let names = columns.iter().chain(&tables).map(String::as_str);
+        let qualified = self.qualified_columns(line, word);
+        let names = columns.iter().chain(&tables).chain(&qualified).map(String::as_str);
         let mut found = beginning(names.chain(WORDS), word);
         found.sort();
         found.dedup();
@@ -154,7 +182,7 @@ impl Helper for Editing {}
 
 #[cfg(test)]
 mod tests {
-    use super::{beginning, is_complete, word_start};
+    use super::{beginning, is_complete, meant, word_start};
 
     #[test]
     fn statements_are_complete_at_a_semicolon_outside_of_texts() {
@@ -171,5 +199,16 @@ mod tests {
         assert_eq!(word_start("select * from gold.di", 21), 14);
         assert_eq!(word_start("select ", 7), 7);
         assert_eq!(beginning(["gold.dim_a", "gold.fact_b"], "GOLD.D"), ["gold.dim_a"]);
+    }
+
+    #[test]
+    fn a_qualifier_is_the_name_of_a_table_or_what_stands_for_it() {
+        let tables = ["gold.dim_a", "gold.fact_b"].map(str::to_owned);
+        let text = "select A.x from gold.dim_a as a, Fact_B f where ";
+        for (qualifier, table) in [("a", 0), ("F", 1), ("dim_a", 0), ("GOLD.FACT_B", 1)] {
+            assert_eq!(meant(text, &tables, qualifier).as_ref(), tables.get(table), "{qualifier}");
+        }
+        assert_eq!(meant(text, &tables, "x"), None);
+        assert_eq!(meant("select a", &tables, "a"), None);
     }
 }

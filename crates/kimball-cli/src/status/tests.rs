@@ -42,7 +42,7 @@ fn rows() -> Vec<ControlRow> {
 #[test]
 fn the_table_shows_the_latest_batch_and_the_last_success_of_each_target() {
     assert_eq!(
-        text_of(&states(rows(), &[])),
+        text_of(&states(rows(), &[]), None),
         "\
 TARGET         SOURCE           STATUS   STARTED (UTC)        SECONDS  READ  WRITTEN  LAST SUCCESS (UTC)   WATERMARK
 gold.customer  silver.customer  SUCCESS  2025-01-01 00:00:00      2.0    10     1000  2025-01-01 00:00:02          7
@@ -67,7 +67,7 @@ fn what_somebody_should_look_at_stands_below_the_table_and_in_the_objects() {
         cause: AlertCause::Slow { seconds: 95.0, usual_seconds: 30.0 },
     };
     let states = states(rows(), &[alert]);
-    let text = text_of(&states);
+    let text = text_of(&states, None);
     let told = "\n! gold.customer from silver.customer\n    took 95.0 s, usually 30.0 s\n";
     assert!(text.contains(told), "{text}");
     let value: serde_json::Value = serde_json::from_str(&json_line("status", &states[0]).unwrap()).unwrap();
@@ -76,7 +76,7 @@ fn what_somebody_should_look_at_stands_below_the_table_and_in_the_objects() {
 
 #[test]
 fn without_a_batch_there_were_no_runs() {
-    assert_eq!(text_of(&states(Vec::new(), &[])), "No runs yet.\n");
+    assert_eq!(text_of(&states(Vec::new(), &[]), None), "No runs yet.\n");
 }
 
 #[test]
