@@ -163,6 +163,28 @@ fn a_damaged_control_table_stops_the_run_before_anything_is_written() {
 }
 
 #[test]
+fn a_load_that_cannot_even_begin_is_a_failure_in_the_control_table() {
+    let project = loaded();
+    let before = project.control();
+    let [loaded] = before.as_slice() else { panic!("{before:?}") };
+    let entry = project.commit_file(SOURCE, 0);
+    let kept = fs::read(&entry).unwrap();
+    fs::write(&entry, b"nonsense").unwrap();
+    storage_error(&project);
+    let mut control = project.control();
+    control.retain(|row| row.batch_id != loaded.batch_id);
+    let [failed] = control.as_slice() else { panic!("{control:?}") };
+    assert_eq!(failed.status, "FAILED");
+    assert_eq!(failed.last_processed_version, loaded.last_processed_version, "the watermark stays");
+    let message = failed.error_message.as_deref().unwrap();
+    assert!(message.starts_with("StorageError: ") && message.contains(SOURCE), "{message}");
+    let told = project.call("status").with_code(3).stdout;
+    assert!(told.contains("0 running, 1 failed"), "{told}");
+    fs::write(&entry, kept).unwrap();
+    require_mended(&project);
+}
+
+#[test]
 fn a_clock_that_goes_back_changes_nothing_about_what_was_committed() {
     let project = loaded();
     // The second run is earlier than the first; versions, not times, say what is new.

@@ -288,6 +288,18 @@ impl Pipeline {
         }
     }
 
+    /// Whether rows are found by a column: a natural key, a merge key, or an identity that a lookup starts from.
+    pub fn is_identity(&self, column: &str) -> bool {
+        let any = |names: &[String]| names.iter().any(|name| name.to_lowercase() == column.to_lowercase());
+        match &self.kind {
+            TableKind::Dimension(dimension) => any(&dimension.natural_keys),
+            TableKind::Fact(fact) => {
+                let mut lookups = fact.foreign_keys.iter().filter_map(|key| key.lookup.as_ref());
+                any(&fact.merge_keys) || lookups.any(|lookup| any(&lookup.source_columns))
+            }
+        }
+    }
+
     /// Whether the table keeps history rows of its own: types 2, 6 and 7.
     pub fn is_history(&self) -> bool {
         matches!(&self.kind, TableKind::Dimension(dimension) if dimension.scd.history().is_some())

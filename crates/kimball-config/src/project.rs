@@ -8,6 +8,7 @@ use crate::name::TableName;
 use crate::problem::{Problem, ProblemSeverity};
 use crate::source_text::{SourceFile, Span};
 
+mod protection;
 mod references;
 
 /// A file with what was read of it.

@@ -76,11 +76,12 @@ pub(crate) struct Target {
 }
 
 impl Committer {
-    /// Starts the task on the current runtime; it ends when the committer is closed or dropped.
-    pub(crate) fn start(target: Target) -> Self {
+    /// Starts the task on the current runtime; it ends when the committer is closed or dropped. `opened` is the table, where
+    /// somebody has opened it already.
+    pub(crate) fn start(target: Target, opened: Option<SharedTable>) -> Self {
         let (queue, waiting) = mpsc::unbounded_channel();
         let table = target.table.clone();
-        let task = tokio::spawn(Worker { target, table: None }.work(waiting));
+        let task = tokio::spawn(Worker { target, table: opened }.work(waiting));
         Self { table, queue, task }
     }
 

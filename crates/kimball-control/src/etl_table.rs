@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use kimball_lake::{LakeError, LakeTable, NewTable, TableId, Warehouse};
+use kimball_lake::{LakeError, LakeTable, NewTable, SharedTable, TableId, Warehouse};
 use tokio::sync::OnceCell;
 
 use crate::ControlError;
@@ -70,8 +70,8 @@ impl EtlTable {
     pub(crate) async fn committer(&self) -> Result<&Committer, ControlError> {
         self.committer
             .get_or_try_init(async || {
-                self.create_if_absent().await?;
-                Ok(Committer::start(self.target.clone()))
+                let opened = self.create_if_absent().await?;
+                Ok(Committer::start(self.target.clone(), opened))
             })
             .await
     }
@@ -93,10 +93,11 @@ impl EtlTable {
         }
     }
 
-    /// Somebody else may make the table at the same time.
-    async fn create_if_absent(&self) -> Result<(), ControlError> {
-        if self.open().await?.is_some() {
-            return Ok(());
+    /// The table, if it was there. Somebody else may make it at the same time.
+    async fn create_if_absent(&self) -> Result<Option<SharedTable>, ControlError> {
+        let opened = || self.target.warehouse.open_shared(&self.target.table);
+        if let Some(table) = opened().await? {
+            return Ok(Some(table));
         }
         let Design { schema, partition_columns, log_kept, .. } = self.design;
         let new = NewTable {
@@ -105,9 +106,9 @@ impl EtlTable {
             ..NewTable::default()
         };
         match self.target.warehouse.create(&self.target.table, &schema(), &new).await {
-            Ok(_) => Ok(()),
-            Err(error) => match self.open().await? {
-                Some(_) => Ok(()),
+            Ok(_) => Ok(None),
+            Err(error) => match opened().await? {
+                Some(table) => Ok(Some(table)),
                 None => Err(error.into()),
             },
         }

@@ -115,34 +115,17 @@ impl ControlStore {
     /// # Errors
     /// Write failures.
     pub async fn begin(&self, start: BatchStart) -> Result<RunningBatch, ControlError> {
-        BatchState::Planned.after(Transition::Begin)?;
-        let rows: Vec<ControlRow> = start
-            .sources
-            .into_iter()
-            .map(|source| ControlRow {
-                target_table: start.target_table.clone(),
-                source_table: source.source_table,
-                last_processed_version: source.version,
-                batch_id: Some(start.batch_id.clone()),
-                batch_started_at: Some(start.started_at),
-                batch_completed_at: None,
-                batch_status: Some(BatchStatus::Running.as_str().to_owned()),
-                rows_read: None,
-                rows_written: None,
-                error_message: None,
-                updated_at: start.started_at,
-            })
-            .collect();
-        let change = Change {
-            rows: self.batch(&rows)?,
-            removed: Vec::new(),
-            partitions: partitions(&rows),
-            exclusive: false,
-        };
-        match self.table.committer().await?.commit(change).await? {
-            Written::Committed(files) => Ok(RunningBatch { rows, files }),
-            Written::Stale => Err(self.table.contention()),
-        }
+        let rows = begun(start)?;
+        let files = self.add(&rows).await?;
+        Ok(RunningBatch { rows, files })
+    }
+
+    /// Writes the rows of a batch that ended before it could begin, in one commit: nobody ever sees it running.
+    ///
+    /// # Errors
+    /// As for [`begin`](Self::begin) and [`finish`](Self::finish).
+    pub async fn refuse(&self, start: BatchStart, end: &BatchEnd) -> Result<(), ControlError> {
+        self.add(&ended(&begun(start)?, end)?).await.map(|_| ())
     }
 
     /// Ends a batch in place.
@@ -169,6 +152,19 @@ impl ControlStore {
     /// As for [`finish`](Self::finish).
     pub async fn settle(&self, rows: &[ControlRow], end: &BatchEnd) -> Result<(), ControlError> {
         self.rewrite(rows, end).await
+    }
+
+    async fn add(&self, rows: &[ControlRow]) -> Result<Vec<DataFile>, ControlError> {
+        let change = Change {
+            rows: self.batch(rows)?,
+            removed: Vec::new(),
+            partitions: partitions(rows),
+            exclusive: false,
+        };
+        match self.table.committer().await?.commit(change).await? {
+            Written::Committed(files) => Ok(files),
+            Written::Stale => Err(self.table.contention()),
+        }
     }
 
     async fn rewrite(&self, rows: &[ControlRow], end: &BatchEnd) -> Result<(), ControlError> {
@@ -224,6 +220,25 @@ fn partitions(rows: &[ControlRow]) -> Vec<Vec<String>> {
     all.sort();
     all.dedup();
     all
+}
+
+/// Rows of a batch as they stand when it begins.
+fn begun(start: BatchStart) -> Result<Vec<ControlRow>, ControlError> {
+    BatchState::Planned.after(Transition::Begin)?;
+    let row = |source: SourceProgress| ControlRow {
+        target_table: start.target_table.clone(),
+        source_table: source.source_table,
+        last_processed_version: source.version,
+        batch_id: Some(start.batch_id.clone()),
+        batch_started_at: Some(start.started_at),
+        batch_completed_at: None,
+        batch_status: Some(BatchStatus::Running.as_str().to_owned()),
+        rows_read: None,
+        rows_written: None,
+        error_message: None,
+        updated_at: start.started_at,
+    };
+    Ok(start.sources.into_iter().map(row).collect())
 }
 
 /// Rows of a running batch as they stand after its end.

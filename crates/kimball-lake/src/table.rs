@@ -55,6 +55,21 @@ impl Warehouse {
         self.open_url(&self.locate(table)?, table.to_string()).await
     }
 
+    /// Whether there is a table of that name; its log is not read.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the folder of the log cannot be listed.
+    pub async fn holds(&self, table: &TableId) -> Result<bool, LakeError> {
+        match self.handle(&self.locate(table)?, Folder::MustExist)? {
+            Some(handle) => handle
+                .log_store()
+                .is_delta_table_location()
+                .await
+                .map_err(LakeError::delta(&table.to_string())),
+            None => Ok(false),
+        }
+    }
+
     /// Opens a table that lies elsewhere, by its folder or URL.
     ///
     /// # Errors

@@ -187,6 +187,34 @@ fn another_secret_makes_other_tokens() {
 }
 
 #[test]
+fn a_table_goes_on_under_its_own_secret_alone() {
+    let project = open(&[("dim", CUSTOMERS)]);
+    let sources = sources(&project);
+    sources.customers.insert("2024-02-01T12:00:00Z", "email|city|since\na@x|Rome|2024-01-01\n");
+    run(&project, "2024-02-01");
+    sources.customers.insert("2024-02-02T12:00:00Z", "email|city|since\nb@x|Oslo|2024-02-02\n");
+    let before = project.next_version("gold.dim_customer");
+
+    for line in ["run", "run --full-refresh"] {
+        let said = call(&project, line, &[(KEY, "another-pepper")]).with_code(1).stdout;
+        for word in ["TOKEN_KEY", "`email`", "--allow-history-loss"] {
+            assert!(said.contains(word), "{line}: {said}");
+        }
+        assert!(!said.contains("another-pepper"), "{said}");
+    }
+    assert_eq!(project.next_version("gold.dim_customer"), before, "nothing is loaded");
+    let statuses = lines(&project, "gold.etl_control", &["batch_status"]);
+    assert_eq!(statuses, ["FAILED", "FAILED", "SUCCESS"], "who asks for failures sees both");
+
+    run(&project, "2024-02-02");
+    assert_eq!(lines(&project, "gold.dim_customer", &["city", "__is_current"]).len(), 6);
+
+    call(&project, "run --full-refresh --allow-history-loss", &[(KEY, "another-pepper")]).with_code(0);
+    let emails = lines(&project, "gold.dim_customer", &["email"]);
+    assert!(!emails.iter().any(|email| email == TOKENS[0].0), "{emails:?}");
+}
+
+#[test]
 fn a_dropped_column_is_in_no_table_and_protected_values_are_nowhere() {
     let pipeline = "
 table_name: gold.dim_customer

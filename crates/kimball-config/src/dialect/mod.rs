@@ -1,6 +1,6 @@
 //! From the tree of one file to the domain model: one module a part of the dialect.
 
-mod columns;
+pub(crate) mod columns;
 mod contract;
 mod declarations;
 mod dimension;

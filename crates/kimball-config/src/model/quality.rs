@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 
 use super::Severity;
 
@@ -240,6 +241,14 @@ impl Default for Observability {
 }
 
 impl SecretReference {
+    /// A fingerprint of the secret, 63 bits, which tells whether it is the one that a table was loaded with; `None` where
+    /// the environment has none. It tells no more about the secret than the tokens made with it do.
+    pub fn fingerprint(&self) -> Option<u64> {
+        let secret = self.value.as_ref()?;
+        let digest = Sha256::new().chain_update("kimball:secret:").chain_update(secret.expose()).finalize();
+        Some(digest.iter().take(8).fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte)) >> 1)
+    }
+
     /// Takes the value from an environment, if that has one that is not empty.
     pub(crate) fn resolve(&mut self, environment: &BTreeMap<String, String>) {
         self.value = environment.get(&self.name).filter(|value| !value.is_empty()).map(Secret::new);
@@ -254,5 +263,15 @@ mod tests {
     fn a_secret_is_never_shown() {
         let reference = SecretReference { name: "KEY".to_owned(), value: Some(Secret::new("hunter2")) };
         assert!(!format!("{reference:?} {reference:#?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_fingerprint_follows_the_secret_and_not_its_name() {
+        let of = |name: &str, value: Option<&str>| {
+            SecretReference { name: name.to_owned(), value: value.map(Secret::new) }.fingerprint()
+        };
+        assert_eq!(of("A", Some("hunter2")), of("B", Some("hunter2")));
+        assert_ne!(of("A", Some("hunter2")), of("A", Some("hunter3")));
+        assert_eq!(of("A", None), None);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Loaded;
+use super::{Loaded, protection};
 use crate::dialect::ForeignKeyMark;
-use crate::model::{Dimension, EarlyArriving, ForeignKey, Lookup, Pipeline, Scd, TableKind};
+use crate::model::{Dimension, EarlyArriving, ForeignKey, Lookup, PiiColumn, Pipeline, Scd, TableKind};
 use crate::name::TableName;
 use crate::problem::Problem;
 use crate::source_text::Span;
@@ -16,8 +16,13 @@ pub(super) fn check(loaded: &mut [Loaded]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for item in loaded.iter_mut() {
         let mut verdicts: Vec<Verdict> = Vec::new();
+        let personal = item.read.pipeline.as_ref().map_or(&[][..], |pipeline| &pipeline.pii);
         for (key, mark) in foreign_keys(item.read.pipeline.as_ref()).iter().zip(&item.read.foreign_keys) {
-            verdicts.push(judge(key, mark, &project));
+            let mut verdict = judge(key, mark, &project);
+            if let Some(dimension) = key.references.as_ref().and_then(|table| project.personal.get(table)) {
+                verdict.notes.extend(protection::differences(key, personal, dimension));
+            }
+            verdicts.push(verdict);
         }
         for verdict in &mut verdicts {
             let found = verdict.errors.drain(..);
@@ -83,6 +88,8 @@ fn settle(pipeline: &mut Pipeline, verdicts: Vec<Verdict>) {
 /// The tables that the files of the project write.
 struct ProjectTables {
     referable: BTreeMap<TableName, Referable>,
+    /// The personal columns of dimensions.
+    personal: BTreeMap<TableName, Vec<PiiColumn>>,
     /// Those of files with errors, too.
     written: BTreeSet<TableName>,
     /// Whether the tables of all files are known.
@@ -119,7 +126,9 @@ impl ProjectTables {
             };
             referable.insert(pipeline.table.clone(), own);
         }
+        let dimensions = pipelines().filter(|pipeline| matches!(pipeline.kind, TableKind::Dimension(_)));
         Self {
+            personal: dimensions.map(|it| (it.table.clone(), it.pii.clone())).collect(),
             referable,
             written: written.map(|table| table.value.clone()).collect(),
             is_complete: loaded.iter().all(|item| item.read.table.is_some()),

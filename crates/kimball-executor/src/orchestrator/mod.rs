@@ -2,10 +2,12 @@
 
 mod companions;
 mod compute;
+mod control_rows;
 mod facts;
 mod pins;
 mod properties;
 mod quality;
+mod secrets;
 mod settle;
 mod steps;
 mod upkeep;
@@ -28,6 +30,7 @@ use tokio::time::timeout;
 use self::pins::Pins;
 use self::quality::QualityTables;
 use crate::cancel::CancelToken;
+use crate::clock;
 use crate::error::PipelineError;
 use crate::outcome::{PipelineLoad, PipelinePreview, PreviewMode, SourceVersions};
 use crate::progress::RunProgress;
@@ -96,6 +99,27 @@ struct Prepared {
     config_changed: bool,
 }
 
+/// What a first look at a pipeline says, before its lease is taken.
+enum Look {
+    /// There is something to do.
+    Due(Seen),
+    /// There is nothing new, and whether that is well.
+    Idle(Result<PipelineLoad, PipelineError>),
+}
+
+/// What a first look has opened, which need not be opened again as long as nobody else loads the table.
+struct Seen {
+    target_version: Option<i64>,
+    dimensions: BTreeMap<TableName, LakeTable>,
+}
+
+impl Seen {
+    fn of(prepared: Prepared) -> Self {
+        let target_version = prepared.target.as_ref().map(LakeTable::version);
+        Self { target_version, dimensions: prepared.dimensions }
+    }
+}
+
 impl RunContext {
     /// Gets ready for a run that writes the tables `written` in a project with all pipelines of `catalogue`. Nothing
     /// is read or made yet.
@@ -157,7 +181,7 @@ impl RunContext {
 
     /// Whether a table exists.
     pub(crate) async fn table_exists(&self, table: &TableName) -> Result<bool, PipelineError> {
-        Ok(self.warehouse.open(&table_id(table)?).await?.is_some())
+        Ok(self.warehouse.holds(&table_id(table)?).await?)
     }
 
     /// What one pipeline would read.
@@ -165,7 +189,7 @@ impl RunContext {
         if let Some(preview) = self.preview_before_others(pipeline).await? {
             return Ok(preview);
         }
-        let prepared = self.prepare(pipeline).await?;
+        let prepared = self.prepare(pipeline, None).await?;
         let findings = Findings::default();
         let progress = Progress::default();
         let batch = self.batch(pipeline, &prepared, "", &findings, &progress);
@@ -230,21 +254,25 @@ impl RunContext {
         let progress = attempt.progress;
         let findings = Findings::default();
         let nothing_new = async {
-            let prepared = self.prepare(pipeline).await?;
+            let prepared = self.prepare(pipeline, None).await?;
             let batch = self.batch(pipeline, &prepared, "", &findings, progress);
             let is_done = self.is_up_to_date(pipeline, &prepared, &batch).await?
                 && !self.is_unsettled(pipeline).await?;
             if !is_done {
-                return Ok(None);
+                return Ok(Look::Due(Seen::of(prepared)));
             }
             let fresh = self.uphold_freshness(&batch).await;
-            Ok::<_, PipelineError>(Some(fresh.map(|()| up_to_date(&prepared))))
+            Ok::<_, PipelineError>(Look::Idle(fresh.map(|()| up_to_date(&prepared))))
         };
-        match self.unless_cancelled(nothing_new).await? {
-            Some(Ok(done)) => Ok(done),
-            Some(Err(stale)) => Err(self.with_findings(pipeline, None, findings, stale).await),
-            None => self.load_under_lease(pipeline, attempt).await,
-        }
+        let failed = match self.unless_cancelled(nothing_new).await {
+            Ok(Look::Idle(Ok(done))) => return Ok(done),
+            Ok(Look::Due(seen)) => return self.load_under_lease(pipeline, attempt, seen).await,
+            Ok(Look::Idle(Err(stale))) => stale,
+            Err(error) => error,
+        };
+        let batch_id = clock::new_batch_id();
+        self.refuse(pipeline, &batch_id, attempt, &failed).await;
+        Err(self.with_findings(pipeline, Some(&batch_id), findings, failed).await)
     }
 
     /// Work that changes no table, given up when the run is told to stop. What is about to end is let end: the library
@@ -270,15 +298,22 @@ impl RunContext {
         if self.cancel.is_cancelled() { Err(PipelineError::Cancelled) } else { Ok(()) }
     }
 
-    /// Opens the target, pins the sources and the dimensions.
-    async fn prepare(&self, pipeline: &Pipeline) -> Result<Prepared, PipelineError> {
+    /// Opens the target, pins the sources and, unless an earlier look at the same target did, the dimensions.
+    async fn prepare(&self, pipeline: &Pipeline, seen: Option<Seen>) -> Result<Prepared, PipelineError> {
         let target = self.warehouse.open(&table_id(&pipeline.table)?).await?;
         let stored = match &target {
             Some(target) => watermarks::config_fingerprint(target, pipeline).await?,
             None => None,
         };
+        if let Some(target) = &target {
+            self.require_same_secrets(pipeline, target).await?;
+        }
         let sources = self.pin_sources(pipeline, target.as_ref(), stored.is_some()).await?;
-        let dimensions = self.pins.dimensions(pipeline).await?;
+        let version = target.as_ref().map(LakeTable::version);
+        let dimensions = match seen.filter(|seen| seen.target_version == version) {
+            Some(seen) => seen.dimensions,
+            None => self.pins.dimensions(pipeline).await?,
+        };
         let config_changed = stored.is_some_and(|stored| stored != watermarks::fingerprint_of(pipeline));
         Ok(Prepared { target, sources, dimensions, config_changed })
     }

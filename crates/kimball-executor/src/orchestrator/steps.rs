@@ -24,16 +24,16 @@ use std::time::Duration;
 
 use arrow::datatypes::Schema;
 use kimball_config::{Pipeline, TableKind};
-use kimball_control::{BatchEnd, BatchStart, Lease, LeaseAttempt, RunningBatch, SourceProgress, Transition};
+use kimball_control::{Lease, LeaseAttempt};
 use kimball_engine::{Batch, ChangeSet, Findings, Phase, Refresh, StagedBatch};
 use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, Wear};
-use kimball_retry::{Classify, FaultKind};
+use kimball_retry::FaultKind;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::compute::Computed;
 use super::properties::new_table;
 use super::settle::{Predecessor, batch_metadata};
-use super::{Attempt, Prepared, RunContext, table_id, up_to_date, versions, watermarks};
+use super::{Attempt, Prepared, RunContext, Seen, secrets, table_id, up_to_date, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
 use crate::outcome::PipelineLoad;
@@ -55,12 +55,12 @@ pub(super) struct Turn {
 }
 
 /// What a batch came to.
-struct Loaded {
-    rows_read: Vec<u64>,
-    change: ChangeSet,
+pub(super) struct Loaded {
+    pub(super) rows_read: Vec<u64>,
+    pub(super) change: ChangeSet,
     /// Members that dimensions inferred for the batch.
-    inferred: u64,
-    warnings: Vec<String>,
+    pub(super) inferred: u64,
+    pub(super) warnings: Vec<String>,
     /// Whether the table was worn before the batch.
     is_worn: bool,
 }
@@ -71,8 +71,9 @@ impl RunContext {
         &self,
         pipeline: &Pipeline,
         attempt: &Attempt<'_>,
+        seen: Seen,
     ) -> Result<PipelineLoad, PipelineError> {
-        self.under_lease(pipeline, |turn| self.load_leased(pipeline, turn, attempt)).await
+        self.under_lease(pipeline, |turn| self.load_leased(pipeline, turn, attempt, seen)).await
     }
 
     /// Does `work` with the lease of a pipeline's table in the hand, giving signs of life meanwhile.
@@ -172,17 +173,28 @@ impl RunContext {
         pipeline: &Pipeline,
         turn: Turn,
         attempt: &Attempt<'_>,
+        seen: Seen,
     ) -> Result<PipelineLoad, PipelineError> {
         let epoch = turn.epoch;
         let is_settled = self.settle_before(pipeline, turn).await?;
-        let prepared = self.unless_cancelled(self.prepare(pipeline)).await?;
         let batch_id = clock::new_batch_id();
         let findings = Findings::default();
+        let looked = async {
+            let prepared = self.unless_cancelled(self.prepare(pipeline, Some(seen))).await?;
+            let batch = self.batch(pipeline, &prepared, &batch_id, &findings, attempt.progress);
+            let is_unmarked = is_settled && self.has_open_keys(&batch).await?;
+            let is_done = !is_unmarked && self.is_up_to_date(pipeline, &prepared, &batch).await?;
+            Ok::<_, PipelineError>((prepared, is_done))
+        };
+        let prepared = match looked.await {
+            Ok((prepared, false)) => prepared,
+            Ok((prepared, true)) => return Ok(up_to_date(&prepared)),
+            Err(error) => {
+                self.refuse(pipeline, &batch_id, attempt, &error).await;
+                return Err(error);
+            }
+        };
         let batch = self.batch(pipeline, &prepared, &batch_id, &findings, attempt.progress);
-        let is_unmarked = is_settled && self.has_open_keys(&batch).await?;
-        if !is_unmarked && self.is_up_to_date(pipeline, &prepared, &batch).await? {
-            return Ok(up_to_date(&prepared));
-        }
         let running = match self.begin(pipeline, &prepared, &batch_id).await {
             Ok(running) => running,
             Err(error) => {
@@ -216,31 +228,10 @@ impl RunContext {
                 if prepared.target.is_none() && self.was_made(pipeline) {
                     self.take_back(pipeline).await;
                 }
-                self.fail(pipeline, running, &error, attempt.number).await;
+                self.fail(pipeline, running, &error, attempt).await;
                 Err(self.with_findings(pipeline, Some(&batch_id), findings, error).await)
             }
         }
-    }
-
-    async fn begin(
-        &self,
-        pipeline: &Pipeline,
-        prepared: &Prepared,
-        batch_id: &str,
-    ) -> Result<RunningBatch, PipelineError> {
-        let names = watermarks::control_names(prepared.sources.iter().map(|pinned| &pinned.source));
-        let sources = names.into_iter().zip(&prepared.sources).map(|(source_table, source)| SourceProgress {
-            source_table,
-            version: source.watermark,
-            rows_read: None,
-        });
-        let start = BatchStart {
-            batch_id: batch_id.to_owned(),
-            target_table: pipeline.table.to_string(),
-            sources: sources.collect(),
-            started_at: clock::now(),
-        };
-        Ok(self.control.begin(start).await?)
     }
 
     /// Steps 4 to 8, again from the staged rows on when somebody else committed to the table.
@@ -340,6 +331,7 @@ impl RunContext {
             all.push(watermarks::holds_defaults(&pipeline.table, table));
         }
         all.extend(self.seen(batch));
+        all.extend(secrets::transactions(pipeline));
         all.extend(change.sequence.map(|mark| (watermarks::sequence_id(pipeline), mark)));
         if self.refresh == Refresh::Rebuild {
             all.push((watermarks::rebuilds_id(pipeline), self.rebuilds(pipeline, table).await?));
@@ -369,72 +361,6 @@ impl RunContext {
         if let Err(error) = removed.await {
             // An empty table without watermarks does no harm: the next run fills it.
             tracing::warn!(table = %pipeline.table, %error, "the empty table could not be removed");
-        }
-    }
-
-    async fn succeed(
-        &self,
-        pipeline: &Pipeline,
-        prepared: &Prepared,
-        running: RunningBatch,
-        loaded: Loaded,
-    ) -> Result<PipelineLoad, PipelineError> {
-        let counts = loaded.change.counts;
-        let names = watermarks::control_names(prepared.sources.iter().map(|pinned| &pinned.source));
-        let sources = names.into_iter().zip(&prepared.sources).zip(&loaded.rows_read).map(
-            |((source_table, source), rows_read)| SourceProgress {
-                source_table,
-                version: Some(source.version()),
-                rows_read: Some(*rows_read),
-            },
-        );
-        let end = BatchEnd {
-            event: Transition::Commit,
-            completed_at: clock::now(),
-            sources: sources.collect(),
-            rows_written: Some(counts.written()),
-            error_message: None,
-        };
-        let batch_id = running.batch_id().to_owned();
-        let mut warnings = loaded.warnings;
-        if let Err(error) = self.control.finish(running, &end).await {
-            // The rows are in the table: the batch succeeded, whatever its control row says until it is settled.
-            tracing::warn!(table = %pipeline.table, %error, "the control row could not be ended");
-            self.mark_open(pipeline);
-            warnings
-                .push(format!("the rows are loaded, but their control row could not be written: {error}"));
-        }
-        Ok(PipelineLoad {
-            batch_id: Some(batch_id),
-            rows_read: loaded.rows_read.iter().sum(),
-            rows_written: counts.written(),
-            rows_inserted: counts.inserted,
-            rows_updated: counts.updated,
-            rows_deleted: counts.deleted,
-            rows_expired: counts.expired,
-            rows_repaired: loaded.change.rekeyed.repaired,
-            rows_restated: loaded.change.rekeyed.restated,
-            members_inferred: loaded.inferred,
-            sources: versions(&prepared.sources),
-            up_to_date: false,
-            warnings,
-        })
-    }
-
-    async fn fail(&self, pipeline: &Pipeline, running: RunningBatch, error: &PipelineError, attempt: u32) {
-        let which = if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
-        let message = error.message_for(&pipeline.table);
-        let end = BatchEnd {
-            event: Transition::Fail,
-            completed_at: clock::now(),
-            sources: Vec::new(),
-            rows_written: Some(0),
-            error_message: Some(format!("{}: {message}{which}", error.kind().class())),
-        };
-        if let Err(lost) = self.control.finish(running, &end).await {
-            // The first error is the one to tell; the row is settled by the next attempt or run.
-            self.mark_open(pipeline);
-            tracing::warn!(table = %pipeline.table, error = %lost, "the control row could not be ended");
         }
     }
 }

@@ -195,3 +195,42 @@ fn a_restatement_without_versions_is_noted() {
         ["d_sk: restate_on_late_dimension has no effect, as gold.dim is a type 1 dimension"]
     );
 }
+
+#[test]
+fn identities_that_are_protected_differently_are_told_of() {
+    let token = |column: &str, secret: &str| {
+        format!("pii: {{columns: [{{column: {column}, strategy: tokenize, secret_ref: env://{secret}}}]}}\n")
+    };
+    let hash = |column: &str| format!("pii: {{columns: [{{column: {column}, strategy: fast_hash}}]}}\n");
+    let notes = |of_dimension: &str, of_fact: &str, lookup: &str| {
+        let dimension = format!("{}{of_dimension}", dimension(1));
+        let fact = format!("{}{of_fact}", fact(TO_DIM, lookup));
+        let mut notes = settled(&[("configs/a.yml", &dimension), ("configs/b.yml", &fact)]).1;
+        // Others are about the secrets, which are not there.
+        notes.retain(|note| note.starts_with("d_sk: "));
+        notes
+    };
+    let (same, renamed) = ("source_columns: [id]", "source_columns: [ID2], dimension_columns: [id]");
+    let none = Vec::<String>::new();
+    assert_eq!(notes(&token("id", "KEY"), &token("ID", "KEY"), same), none);
+    assert_eq!(notes(&token("id", "KEY"), &token("id2", "KEY"), renamed), none);
+    assert_eq!(notes(&hash("id"), &hash("id"), same), none);
+    assert_eq!(notes(&token("note", "KEY"), "", same), none, "no identity");
+    assert_eq!(
+        notes(&token("id", "KEY"), "", same),
+        [
+            "d_sk: `id` is looked up as it is, and `id` of gold.dim is kept as a token of the secret `KEY`: unless a \
+          source holds protected values already, no member is ever found"
+        ]
+    );
+    let differing = [
+        (token("id", "KEY"), token("id", "OTHER"), same),
+        (token("id", "KEY"), hash("id"), same),
+        (String::new(), token("id", "KEY"), same),
+        // The name of the column goes into its hash.
+        (hash("id"), hash("ID2"), renamed),
+    ];
+    for (of_dimension, of_fact, lookup) in differing {
+        assert_eq!(notes(&of_dimension, &of_fact, lookup).len(), 1, "{of_dimension} {of_fact}");
+    }
+}
