@@ -1,6 +1,7 @@
 //! A table of the ETL schema: made by the first who writes it, and written by one committer a process.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -27,6 +28,8 @@ pub(crate) struct EtlTable {
     design: &'static Design,
     target: Target,
     committer: OnceCell<Committer>,
+    /// As it was last opened, for the committer to go on from.
+    seen: Mutex<Option<LakeTable>>,
 }
 
 impl EtlTable {
@@ -52,7 +55,7 @@ impl EtlTable {
             partition_columns: design.partition_columns,
             compaction: None,
         };
-        Ok(Self { design, target, committer: OnceCell::new() })
+        Ok(Self { design, target, committer: OnceCell::new(), seen: Mutex::default() })
     }
 
     /// The same table, whose small files are merged.
@@ -63,7 +66,11 @@ impl EtlTable {
 
     /// The table as it stands; `None` before the first write.
     pub(crate) async fn open(&self) -> Result<Option<LakeTable>, ControlError> {
-        Ok(self.target.warehouse.open(&self.target.table).await?)
+        let opened = self.target.warehouse.open(&self.target.table).await?;
+        if !self.committer.initialized() {
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&opened);
+        }
+        Ok(opened)
     }
 
     /// Who writes the table, which is made where it is missing.
@@ -95,6 +102,10 @@ impl EtlTable {
 
     /// The table, if it was there. Somebody else may make it at the same time.
     async fn create_if_absent(&self) -> Result<Option<SharedTable>, ControlError> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(table) = seen {
+            return Ok(Some(SharedTable::of(table).await?));
+        }
         let opened = || self.target.warehouse.open_shared(&self.target.table);
         if let Some(table) = opened().await? {
             return Ok(Some(table));

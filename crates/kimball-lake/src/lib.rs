@@ -26,6 +26,7 @@ mod scan;
 mod schema;
 mod shared;
 mod table;
+mod transactions;
 mod travel;
 mod upkeep;
 mod vacuum;

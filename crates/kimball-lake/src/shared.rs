@@ -60,7 +60,11 @@ impl Warehouse {
 }
 
 impl SharedTable {
-    async fn of(table: LakeTable) -> Result<Self, LakeError> {
+    /// A table that was opened a moment ago, for many commits.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the log cannot be read.
+    pub async fn of(table: LakeTable) -> Result<Self, LakeError> {
         let version = table.snapshot()?.version();
         let views: Vec<_> = table
             .inner

@@ -13,12 +13,14 @@ use deltalake::kernel::{Action, LogicalFileView, StructType};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableError, ObjectStoreError, Path};
 use futures::TryStreamExt;
+use tokio::sync::OnceCell;
 
 use crate::damage;
 use crate::fault::is_missing_file;
 use crate::location::{Folder, folder_url};
 use crate::rechecked::Rechecked;
 use crate::scan::stored_at;
+use crate::transactions::Transactions;
 use crate::write::DataFile;
 use crate::{LakeError, TableId, Warehouse};
 
@@ -31,6 +33,7 @@ const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 pub struct LakeTable {
     pub(crate) name: String,
     pub(crate) inner: DeltaTable,
+    pub(crate) transactions: Arc<OnceCell<Transactions>>,
 }
 
 /// What a table is made with.
@@ -97,7 +100,7 @@ impl Warehouse {
     async fn look(&self, url: &url::Url, name: &str) -> Result<Option<LakeTable>, LakeError> {
         let Some(mut inner) = self.handle(url, Folder::MustExist)? else { return Ok(None) };
         match inner.load().await {
-            Ok(()) => Ok(Some(LakeTable { name: name.to_owned(), inner })),
+            Ok(()) => Ok(Some(LakeTable::of(name, inner))),
             Err(DeltaTableError::NotATable(_)) => Ok(None),
             Err(source) if is_missing_file(&source) => Err(LakeError::delta(&name)(source)),
             Err(source) => Err(damage::blamed(&inner, name, source).await),
@@ -154,7 +157,7 @@ impl Warehouse {
             create = create.with_comment(description);
         }
         let inner = create.await.map_err(LakeError::delta(table))?;
-        Ok(LakeTable { name: table.to_string(), inner })
+        Ok(LakeTable::of(&table.to_string(), inner))
     }
 }
 
@@ -170,6 +173,10 @@ pub(crate) fn describe(schema: &Schema, descriptions: &BTreeMap<String, String>)
 }
 
 impl LakeTable {
+    fn of(name: &str, inner: DeltaTable) -> Self {
+        Self { name: name.to_owned(), inner, transactions: Arc::default() }
+    }
+
     /// The table's name, or its location when it was opened by that.
     pub fn name(&self) -> &str {
         &self.name
@@ -203,7 +210,7 @@ impl LakeTable {
         };
         let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load_version(wanted).await.map_err(LakeError::delta(&self.name))?;
-        Ok(Self { name: self.name.clone(), inner })
+        Ok(Self::of(&self.name, inner))
     }
 
     /// The same table at its newest version.
@@ -213,7 +220,7 @@ impl LakeTable {
     pub async fn refreshed(&self) -> Result<Self, LakeError> {
         let mut inner = self.inner.clone();
         inner.update_state().await.map_err(LakeError::delta(&self.name))?;
-        Ok(Self { name: self.name.clone(), inner })
+        Ok(Self::of(&self.name, inner))
     }
 
     /// The same table at its newest version, from its log alone: what this handle knows of it is forgotten.
@@ -223,18 +230,7 @@ impl LakeTable {
     pub(crate) async fn reopened(&self) -> Result<Self, LakeError> {
         let mut inner = DeltaTable::new(self.inner.log_store());
         inner.load().await.map_err(LakeError::delta(&self.name))?;
-        Ok(Self { name: self.name.clone(), inner })
-    }
-
-    /// The newest value of an application transaction, as of the pinned version.
-    ///
-    /// # Errors
-    /// [`LakeError::Delta`] when the log cannot be read.
-    pub async fn transaction(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
-        self.snapshot()?
-            .transaction_version(self.inner.log_store().as_ref(), app_id)
-            .await
-            .map_err(LakeError::delta(&self.name))
+        Ok(Self::of(&self.name, inner))
     }
 
     /// When a version was committed, in milliseconds since 1970 (UTC): the in-commit timestamp where the
