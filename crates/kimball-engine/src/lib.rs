@@ -47,6 +47,7 @@ pub use fact::{EarlyMembers, Evidence, EvidenceChange, JunkMerge, Rekeyed, Waiti
 pub use finding::{Category, Finding, Findings};
 pub use foresight::Foresight;
 pub use held::defaults_id;
+pub use keys::{key_hash, row_hash};
 pub use layout::sql_name;
 pub use load::{Batch, MergeTarget, StagedBatch};
 pub use merge::{ChangeSet, RowCounts};

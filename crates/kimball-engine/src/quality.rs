@@ -25,17 +25,17 @@ pub(crate) async fn refuse_any(session: &SessionContext, sql: &str, rule: &str) 
 /// Up to five rows of a query, as text, and how many more there are.
 pub(crate) async fn offenders(session: &SessionContext, sql: &str) -> Result<Vec<String>, EngineError> {
     // Most queries find nothing, and need no order for that.
-    if query(session, &format!("{sql} LIMIT 1"))
-        .await?
-        .collect()
-        .await?
-        .iter()
-        .all(|batch| batch.num_rows() == 0)
-    {
+    if !any(session, sql).await? {
         return Ok(Vec::new());
     }
     let (count, found) = counted_offenders(session, sql).await?;
     Ok(with_rest(found, count))
+}
+
+/// Whether a query has any rows.
+pub(crate) async fn any(session: &SessionContext, sql: &str) -> Result<bool, EngineError> {
+    let first = query(session, &format!("{sql} LIMIT 1")).await?.collect().await?;
+    Ok(first.iter().any(|batch| batch.num_rows() > 0))
 }
 
 /// How many rows a query has, and the first of them, as text: always the same ones.

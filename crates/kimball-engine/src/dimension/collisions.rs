@@ -8,8 +8,8 @@ use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 
 use super::DimensionMerge;
 use crate::EngineError;
-use crate::columns::{DEFAULT_KEYS, equal_keys, listed, quoted};
-use crate::keys::is_one_of;
+use crate::columns::{DEFAULT_KEYS, DEFAULT_MEMBERS, equal_keys, listed, quoted};
+use crate::keys::{KeySet, is_one_of};
 use crate::merge::addresses;
 use crate::quality::refuse_any;
 use crate::session::query;
@@ -22,12 +22,14 @@ const FEW_KEYS: usize = 1024 * 1024;
 /// Refuses generated keys that several members share, that another member of the target has, or that
 /// belong to the default members. `keys` is a query for the key column and the natural keys, one row a key.
 pub(super) async fn refuse(merge: &DimensionMerge<'_>, column: &str, keys: &str) -> Result<(), EngineError> {
+    let key = quoted(column);
+    if !suspect_any(merge, column, &format!("SELECT {key} FROM ({keys})")).await? {
+        return Ok(());
+    }
     refuse_among_new(merge, column, keys).await?;
     if !merge.has_rows {
         return Ok(());
     }
-    let key = quoted(column);
-    register_suspects(merge, column, &format!("SELECT {key} FROM new_keys")).await?;
     let taken = format!(
         "SELECT {}, n.{key} FROM (SELECT * FROM {SUSPECTS} WHERE {}) t JOIN new_keys n \
          ON t.{key} = n.{key} WHERE NOT ({})",
@@ -58,27 +60,41 @@ pub(super) async fn refuse_among_new(
     refuse_any(session, &shared, &format!("different members have the same `{column}`")).await
 }
 
-/// Makes the rows of the target whose `column` holds one of some keys a table of the session, [`SUSPECTS`]; perhaps with
-/// others. `keys` is a query for them. Of all other rows no other column is read.
-pub(super) async fn register_suspects(
+/// Whether any of some keys may have to be refused: two are the same, one is a default member's, or a row of the target
+/// has it in its `column`. `keys` is a query for them. If so, such rows of the target are a table of the session,
+/// [`SUSPECTS`], perhaps with others. Of all other rows no other column is read.
+pub(super) async fn suspect_any(
     merge: &DimensionMerge<'_>,
     column: &str,
     keys: &str,
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
     let mut stream = query(merge.session, keys).await?.execute_stream().await?;
     let mut few: Vec<i64> = Vec::new();
     while let Some(batch) = stream.try_next().await? {
         let keys = cast(batch.column(0), &DataType::Int64)?;
         few.extend(keys.as_primitive::<Int64Type>().iter().flatten());
         if few.len() > FEW_KEYS {
-            return merge.target.register_all(SUSPECTS).await;
+            if merge.has_rows {
+                merge.target.register_all(SUSPECTS).await?;
+            }
+            return Ok(true);
         }
     }
-    merge.session.register_udf(is_one_of("is_new_key", few.into_iter().collect()));
+    let given = few.len();
+    let keys: KeySet = few.into_iter().collect();
+    let is_amiss = keys.len() < given || DEFAULT_MEMBERS.iter().any(|member| keys.contains(*member));
+    if !merge.has_rows {
+        return Ok(is_amiss);
+    }
+    merge.session.register_udf(is_one_of("is_new_key", keys));
     let found =
         format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM target WHERE is_new_key({})", quoted(column));
     let found = addresses(query(merge.session, &found).await?).await?;
-    merge.target.register(SUSPECTS, merge.target.live.at(found)).await
+    if !is_amiss && found.is_empty() {
+        return Ok(false);
+    }
+    merge.target.register(SUSPECTS, merge.target.live.at(found)).await?;
+    Ok(true)
 }
 
 /// What is said of a key that another member has.

@@ -27,7 +27,7 @@ use crate::EngineError;
 use crate::columns::{self as name, listed, literal, quoted};
 use crate::keys::{key_hash, member_fingerprint, mini_key_function, row_hash};
 use crate::merge::Collector;
-use crate::quality::refuse_any;
+use crate::quality::{any, refuse_any};
 use crate::stage::{Arrival, Spool, Staged};
 use crate::target::TargetRows;
 
@@ -110,6 +110,10 @@ impl DimensionMerge<'_> {
         let instant = format!("arrow_try_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')", quoted(column));
         let shown = format!("{}, {}", listed("", self.keys()), quoted(column));
         let rows = format!("SELECT {shown} FROM staged WHERE {} = 1", name::OP);
+        let beyond = format!("{instant} >= {}", name::BEYOND);
+        if !any(self.session, &format!("{rows} AND coalesce({beyond}, true)")).await? {
+            return Ok(());
+        }
         let output = &self.staged.layout.output;
         let is_text = output.iter().any(|it| it.name() == column && *it.data_type() == DataType::Utf8);
         let advice = match is_text {
@@ -120,8 +124,8 @@ impl DimensionMerge<'_> {
         };
         let absent = format!("`effective_at` column `{column}` is NULL or no timestamp; {advice}");
         refuse_any(self.session, &format!("{rows} AND {instant} IS NULL"), &absent).await?;
-        let beyond = format!("`effective_at` column `{column}` lies at or after 9999-12-31");
-        refuse_any(self.session, &format!("{rows} AND {instant} >= {}", name::BEYOND), &beyond).await
+        let rule = format!("`effective_at` column `{column}` lies at or after 9999-12-31");
+        refuse_any(self.session, &format!("{rows} AND {beyond}"), &rule).await
     }
 
     /// Two different rows of one key: in one snapshot, or in one commit (and at one effective time).

@@ -34,7 +34,12 @@ impl FromIterator<i64> for KeySet {
 }
 
 impl KeySet {
-    fn contains(&self, key: i64) -> bool {
+    /// How many different keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(crate) fn contains(&self, key: i64) -> bool {
         let (word, bit) = place_of(key, self.bitmap.len());
         self.bitmap.get(word).is_some_and(|word| word & bit != 0) && self.keys.contains(&key)
     }

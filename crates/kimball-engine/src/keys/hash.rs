@@ -23,8 +23,9 @@ const NULL_VALUE: &str = "__NULL__";
 /// Sets a NULL apart from an empty value.
 const NULL_ROW: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// `key_hash(seed, value…)`: BIGINT; the payload is `name:value` for each of `names`, joined by U+0000.
-pub(crate) fn key_hash(function: &str, names: &[String]) -> ScalarUDF {
+/// Surrogate keys as a SQL function of that name, `function(seed, value…)`: BIGINT; the payload is `name:value` for each
+/// of `names`, joined by U+0000. The seed of a key that nobody had is 42.
+pub fn key_hash(function: &str, names: &[String]) -> ScalarUDF {
     ScalarUDF::from(KeyHash {
         function: function.to_owned(),
         names: names.to_vec(),
@@ -33,7 +34,7 @@ pub(crate) fn key_hash(function: &str, names: &[String]) -> ScalarUDF {
 }
 
 /// `row_hash(value…)`: BIGINT, never NULL, equal exactly for rows of equal typed values (NULL equals NULL).
-pub(crate) fn row_hash() -> ScalarUDF {
+pub fn row_hash() -> ScalarUDF {
     ScalarUDF::from(RowHash { signature: Signature::variadic_any(Volatility::Immutable) })
 }
 

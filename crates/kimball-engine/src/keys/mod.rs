@@ -9,9 +9,10 @@ mod spark_text;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use among::is_one_of;
+pub(crate) use among::{KeySet, is_one_of};
 pub(crate) use durable::{durable_version_key, member_fingerprint, row_fingerprint, spark_text_function};
-pub(crate) use hash::{key_hash, row_hash, value_hash};
+pub(crate) use hash::value_hash;
+pub use hash::{key_hash, row_hash};
 pub(crate) use json::row_json;
 pub(crate) use protect::{Replacement, protect};
 pub(crate) use spark_text::spark_text;

@@ -15,7 +15,7 @@ use crate::stage::{Arrival, Numbering, Spool, SpoolRoom};
 
 /// What is known of a version besides its natural key.
 const CHAIN_COLUMNS: &str =
-    ", __sk, __vf, __vt, __was_current, __cur, __del, __skel, __e, __th, __uh, __ch, __f, __r";
+    ", __sk, __vf, __vt, __was_current, __cur, __del, __skel, __e, __th, __uh, __ch, __f, __r, __is_deep";
 
 /// Rows that are kept whole, at most.
 const KEPT_WHOLE: u64 = 256 * 1024;
@@ -36,8 +36,10 @@ pub(super) enum Fetched {
 enum Depth {
     /// All versions of each.
     Whole,
-    /// The open version, and all versions of those in `deep`.
+    /// The open version.
     Heads,
+    /// The open version, and all versions of those in `deep`.
+    Mixed,
 }
 
 impl VersionMerge<'_> {
@@ -48,23 +50,26 @@ impl VersionMerge<'_> {
     /// key of an ordinary one, are told apart only then, as surrogate keys are the most expensive column to read. In
     /// the common case, where all changes of a member come after the start of its open version, that version is all
     /// that is read of it; a late change, a return and type 6 need the whole chain.
-    pub(super) async fn register_chain(&self) -> Result<Fetched, EngineError> {
+    pub(super) async fn register_chain(&self, remembered: u64) -> Result<Fetched, EngineError> {
         if !self.merge.has_rows {
             self.merge.target.register("versions", self.merge.target.live.none()).await?;
-            self.register("deep", &format!("SELECT {} FROM touched", self.keys)).await?;
             self.register_lives(Depth::Whole).await?;
             return Ok(Fetched::InPart);
         }
         self.register_found().await?;
         if self.needs_whole_chains() {
-            self.register("deep", &format!("SELECT {} FROM touched", self.keys)).await?;
             let all = self.found_at("found").await?;
             let fetched = self.fetch("versions", all).await?;
             self.register_lives(Depth::Whole).await?;
             return Ok(fetched);
         }
         let heads = self.fetch("heads", self.found_at("found WHERE __open").await?).await?;
-        self.register("deep", &self.deep()).await?;
+        if self.register("deep", &self.deep(remembered)).await? == 0 {
+            let session = self.merge.session;
+            session.register_table("versions", session.table("heads").await?.into_view())?;
+            self.register_lives(Depth::Heads).await?;
+            return Ok(heads);
+        }
         let deeper = format!(
             "(SELECT f.* FROM found f JOIN deep d ON {} WHERE NOT f.__open)",
             equal_keys("f", "d", self.merge.keys())
@@ -73,7 +78,7 @@ impl VersionMerge<'_> {
         let versions = "SELECT * FROM heads UNION ALL SELECT * FROM below";
         let versions = query(self.merge.session, versions).await?.into_view();
         self.merge.session.register_table("versions", versions)?;
-        self.register_lives(Depth::Heads).await?;
+        self.register_lives(Depth::Mixed).await?;
         Ok(if heads == Fetched::Whole && below == Fetched::Whole { Fetched::Whole } else { Fetched::InPart })
     }
 
@@ -124,7 +129,15 @@ impl VersionMerge<'_> {
     async fn register_lives(&self, depth: Depth) -> Result<(), EngineError> {
         let versions = match depth {
             Depth::Whole => format!("SELECT *, true AS __is_deep FROM ({})", self.versions()),
-            Depth::Heads => format!(
+            Depth::Heads => {
+                let heads = format!(
+                    "SELECT *, false AS __is_deep, NOT __del AND __cur AS __present FROM ({})",
+                    self.versions()
+                );
+                self.register("chain", &heads).await?;
+                return Ok(());
+            }
+            Depth::Mixed => format!(
                 "SELECT v.*, coalesce(d.__is_deep, false) AS __is_deep FROM ({}) v \
                  LEFT JOIN (SELECT *, true AS __is_deep FROM deep) d ON {}",
                 self.versions(),
@@ -148,8 +161,8 @@ impl VersionMerge<'_> {
         self.merge.staged.layout.computed.iter().any(|new| matches!(new.role, Role::Current(_)))
     }
 
-    /// Members that more than their open version has to be read of.
-    fn deep(&self) -> String {
+    /// Members of the target that more than their open version has to be read of.
+    fn deep(&self, remembered: u64) -> String {
         let keys = &self.keys;
         let heads = format!(
             "SELECT {keys}, min({VALID_FROM}) AS __from, count(*) AS __heads FROM heads WHERE {} GROUP BY {keys}",
@@ -164,13 +177,22 @@ impl VersionMerge<'_> {
             "SELECT {keys}, min(__at) AS __at FROM ({changed} UNION ALL SELECT {keys}, __t AS __at FROM gone) GROUP BY {keys}"
         );
         // A change before a remembered repeat has to know in which life that was said.
-        let remembered = "SELECT __key, max(__at) AS __latest FROM remembered GROUP BY __key";
+        let (repeats, is_before) = match remembered {
+            0 => (String::new(), ""),
+            _ => (
+                format!(
+                    " LEFT JOIN (SELECT __key, max(__at) AS __latest FROM remembered GROUP BY __key) r ON member_key({SEED}, {}) = r.__key",
+                    arguments("c", self.merge.keys())
+                ),
+                " OR c.__at < r.__latest",
+            ),
+        };
         format!(
-            "SELECT {} FROM ({first}) c LEFT JOIN ({heads}) h ON {} LEFT JOIN ({remembered}) r ON member_key({SEED}, {}) = r.__key \
-             WHERE h.__heads IS NULL OR h.__heads > 1 OR c.__at <= h.__from OR c.__at < r.__latest",
+            "SELECT {} FROM (SELECT * FROM ({first}) t LEFT SEMI JOIN found f ON {}) c LEFT JOIN ({heads}) h ON {}{repeats} \
+             WHERE h.__heads IS NULL OR h.__heads > 1 OR c.__at <= h.__from{is_before}",
             listed("c", self.merge.keys()),
+            equal_keys("t", "f", self.merge.keys()),
             equal_keys("c", "h", self.merge.keys()),
-            arguments("c", self.merge.keys())
         )
     }
 

@@ -2,7 +2,7 @@
 
 use kimball_config::{DeleteEffective, KeptChanges};
 
-use super::VersionMerge;
+use super::{Changes, VersionMerge};
 use crate::EngineError;
 use crate::columns::{
     self as name, BEYOND, OP, ROW_ID, TIME, VERSION, equal_keys, instant_sql, listed, quoted,
@@ -24,7 +24,7 @@ impl VersionMerge<'_> {
 
     /// `up` and `gone`: the batch's versions and deletes; `touched`: the members they speak of. In one commit
     /// an insert beats a delete of the same key (semantics 4.1).
-    pub(super) async fn register_changes(&self) -> Result<(), EngineError> {
+    pub(super) async fn register_changes(&self) -> Result<Changes, EngineError> {
         let keys = &self.keys;
         let up = format!(
             "SELECT {keys}, __v, __e, min(__id) AS __id, min(__t) AS __t, min(__th) AS __th, min(__uh) AS __uh FROM \
@@ -34,7 +34,7 @@ impl VersionMerge<'_> {
             self.tracked_hash(""),
             self.untracked_hash("")
         );
-        self.register("up", &up).await?;
+        let versions = self.register("up", &up).await?;
         let mut beaten = self.merge.keys().to_vec();
         beaten.push("__v".to_owned());
         let not_null =
@@ -60,11 +60,11 @@ impl VersionMerge<'_> {
                 equal_keys("__k_open", "__k_staged", self.merge.keys())
             );
         }
-        self.register("gone", &gone).await?;
+        let deletes = self.register("gone", &gone).await?;
         let touched =
             format!("SELECT DISTINCT {keys} FROM (SELECT {keys} FROM up UNION ALL SELECT {keys} FROM gone)");
         self.register("touched", &touched).await?;
-        Ok(())
+        Ok(Changes { versions, deletes })
     }
 
     /// Current rows of the target, in tables taken over by their end alone (semantics 4.7). A source is not expected
@@ -100,15 +100,19 @@ impl VersionMerge<'_> {
 
     /// The batch's changes with the life each belongs to, counted from the one that is present: commit order
     /// cuts them, and a delete ends the life that it is counted to (semantics 4.1).
-    pub(super) fn lives(&self) -> String {
+    pub(super) fn lives(&self, changes: Changes) -> String {
         let keys = &self.keys;
+        let deletes = match self.unsettled_deletes(changes) {
+            Some(deletes) => format!(
+                " UNION ALL SELECT {keys}, __v, CAST(0 AS BIGINT), NULL, NULL, __t, NULL, NULL FROM ({deletes})"
+            ),
+            None => String::new(),
+        };
         let all = format!(
             "SELECT *, coalesce(sum(1 - __op) OVER (PARTITION BY {keys} ORDER BY __v, __op \
              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS __life FROM \
-             (SELECT {keys}, __v, CAST(1 AS BIGINT) AS __op, __e, __id, __t, __th, __uh FROM ({unsettled}) UNION ALL \
-             SELECT {keys}, __v, CAST(0 AS BIGINT), NULL, NULL, __t, NULL, NULL FROM ({deletes}))",
+             (SELECT {keys}, __v, CAST(1 AS BIGINT) AS __op, __e, __id, __t, __th, __uh FROM ({unsettled}){deletes})",
             unsettled = self.unsettled(),
-            deletes = self.unsettled_deletes()
         );
         match self.history.kept_changes {
             KeptChanges::All => all,

@@ -29,7 +29,7 @@ impl VersionMerge<'_> {
         let moved = format!(
             "SELECT {}, c.__sk, CASE WHEN c.__skel AND c.__present THEN coalesce(f.__fill, c.__vf) ELSE c.__vf END AS __vf, \
              c.__vt, c.__was_current, c.__cur, c.__del, c.__skel, CASE WHEN c.__skel AND c.__present THEN coalesce(f.__fill, c.__e) \
-             ELSE c.__e END AS __e, c.__th, c.__uh, c.__ch, c.__f, c.__r, c.__present FROM chain c LEFT JOIN ({filled}) f ON {}",
+             ELSE c.__e END AS __e, c.__th, c.__uh, c.__ch, c.__f, c.__r, c.__is_deep, c.__present FROM chain c LEFT JOIN ({filled}) f ON {}",
             listed("c", self.merge.keys()),
             equal_keys("c", "f", self.merge.keys())
         );

@@ -29,15 +29,23 @@ impl VersionMerge<'_> {
             return self.number_versions(mark, collector).await;
         }
         self.register("keyed", &self.keyed("outcome", &SEED.to_string(), "true")).await?;
-        self.register_holders().await?;
+        let mut may_be_taken = self.register_holders().await?;
         for _ in 0..REHASHES {
-            if !self.any_taken().await? {
+            if !may_be_taken || !self.any_taken().await? {
                 break;
             }
             self.register("keyed", &self.keyed(&format!("({})", self.taken()), "o.__new_sk", "o.__taken"))
                 .await?;
-            self.register_holders().await?;
+            may_be_taken = self.register_holders().await?;
         }
+        if may_be_taken {
+            self.refuse_taken().await?;
+        }
+        self.refuse_durable_collisions().await
+    }
+
+    /// Keys that were not to be had for the rehashing, as they belong to others.
+    async fn refuse_taken(&self) -> Result<(), EngineError> {
         let surrogate_key = &self.merge.dimension.surrogate_key;
         let all = format!("SELECT __new_sk AS {}, {} FROM keyed", self.merge.surrogate_key(), self.keys);
         collisions::refuse_among_new(self.merge, surrogate_key, &all).await?;
@@ -46,20 +54,17 @@ impl VersionMerge<'_> {
             self.keys,
             self.merge.surrogate_key()
         );
-        refuse_any(session, &others, &collisions::taken_rule(surrogate_key)).await?;
-        self.refuse_durable_collisions().await
+        refuse_any(self.merge.session, &others, &collisions::taken_rule(surrogate_key)).await
     }
 
-    /// `holders`: new versions whose key a row of the target has: one of their own member, or another's.
-    async fn register_holders(&self) -> Result<(), EngineError> {
-        let rows = match self.merge.has_rows {
-            true => {
-                let column = &self.merge.dimension.surrogate_key;
-                collisions::register_suspects(self.merge, column, "SELECT __new_sk FROM keyed").await?;
-                collisions::SUSPECTS
-            }
-            false => "versions",
-        };
+    /// `holders`: new versions whose key a row of the target has: one of their own member, or another's. Returns whether
+    /// there may be any, or keys that are there twice among the new ones; if not, there is no such table.
+    async fn register_holders(&self) -> Result<bool, EngineError> {
+        let column = &self.merge.dimension.surrogate_key;
+        if !collisions::suspect_any(self.merge, column, "SELECT __new_sk FROM keyed").await? {
+            return Ok(false);
+        }
+        let rows = if self.merge.has_rows { collisions::SUSPECTS } else { "versions" };
         let holders = format!(
             "SELECT {}, k.__new_sk, ({}) AS __is_own FROM (SELECT * FROM {rows} WHERE {}) t JOIN keyed k ON t.{} = k.__new_sk",
             listed("k", self.merge.keys()),
@@ -67,7 +72,8 @@ impl VersionMerge<'_> {
             self.merge.loaded(),
             self.merge.surrogate_key()
         );
-        self.register("holders", &holders).await.map(|_| ())
+        self.register("holders", &holders).await?;
+        Ok(true)
     }
 
     /// Type 7: different members on one durable key (semantics 2.4).

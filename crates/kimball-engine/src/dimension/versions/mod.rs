@@ -45,27 +45,24 @@ pub(super) async fn merge(
 ) -> Result<(), EngineError> {
     let merge = VersionMerge::of(merge, history);
     merge.refuse_bad_rows().await?;
-    merge.register_changes().await?;
+    let changes = merge.register_changes().await?;
     merge.guard().await?;
     let remembered = merge.register_remembered().await?;
-    let fetched = merge.register_chain().await?;
+    let fetched = merge.register_chain(remembered).await?;
     merge.move_filled().await?;
-    merge.register_confirmed(remembered).await?;
-    merge.register_settled().await?;
-    match merge.register("lives", &merge.lives()).await? {
-        0 => {
-            merge.register_numbered("outcome", &merge.settled_outcome()).await?;
-        }
-        _ => {
-            merge.register("stirred", &merge.stirred()).await?;
-            merge.register("members", &merge.members()).await?;
-            merge.register("floored", &merge.floored()).await?;
-            merge.register("living", &merge.living()).await?;
-            merge.register("points", &merge.points()).await?;
-            merge.register("neighbours", &merge.neighbours()).await?;
-            merge.register_numbered("outcome", &merge.outcome()).await?;
-            merge.collect_repeats(collector).await?;
-        }
+    if merge.register_settled(changes).await? == changes {
+        merge.register_numbered("outcome", &merge.settled_outcome(changes)).await?;
+    } else {
+        merge.register("lives", &merge.lives(changes)).await?;
+        merge.register_confirmed(remembered).await?;
+        merge.register("stirred", &merge.stirred()).await?;
+        merge.register("members", &merge.members()).await?;
+        merge.register("floored", &merge.floored()).await?;
+        merge.register("living", &merge.living()).await?;
+        merge.register("points", &merge.points()).await?;
+        merge.register("neighbours", &merge.neighbours()).await?;
+        merge.register_numbered("outcome", &merge.outcome(changes)).await?;
+        merge.collect_repeats(collector).await?;
     }
     if let Scd::Type6 { .. } = merge.merge.dimension.scd {
         merge.register_newest().await?;
@@ -85,6 +82,13 @@ struct VersionMerge<'a> {
     effective_at: Option<&'a str>,
     tracked: &'a [String],
     untracked: Vec<String>,
+}
+
+/// How many changes there are: all of a batch, or those that are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Changes {
+    versions: u64,
+    deletes: u64,
 }
 
 impl<'a> VersionMerge<'a> {

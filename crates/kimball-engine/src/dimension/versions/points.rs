@@ -1,6 +1,6 @@
 //! From changes and versions to points in time, and from points to what becomes of each row.
 
-use super::VersionMerge;
+use super::{Changes, VersionMerge};
 use crate::columns::{ACTION, BEYOND, OPEN_END, action, equal_keys, least_in, listed};
 use crate::stage::Arrival;
 
@@ -156,7 +156,7 @@ impl VersionMerge<'_> {
     }
 
     /// What becomes of each point: the rows to write, with their new ends. Rows that stay are left out.
-    pub(super) fn outcome(&self) -> String {
+    pub(super) fn outcome(&self, changes: Changes) -> String {
         let keys = &self.keys;
         // A change that repeats what holds already is no version; a published row stays.
         let kept = format!(
@@ -199,7 +199,7 @@ impl VersionMerge<'_> {
             action::DELETE,
             action::UPDATE,
             action::EXPIRE,
-            settled = self.settled_outcome()
+            settled = self.settled_outcome(changes)
         )
     }
 }
