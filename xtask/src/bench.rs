@@ -10,22 +10,24 @@ use crate::process::{self, Binary, Failure, build, cargo, output_of, workspace_r
 /// The peers and what measures them; a change makes the environment anew.
 const PACKAGES: &[&str] = &["deltalake==1.6.6", "duckdb==1.5.5", "polars==2.1.0", "pyarrow==26.0.1"];
 
-/// Runs `CASE ARGS`: `scd2`, `days`, `idle` or `fact_sales`.
+/// Runs `CASE ARGS`: `scd2`, `days`, `idle`, `fact_sales` or `guard`.
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let Some((case, rest)) = arguments.split_first() else {
-        return Err(Failure::new("say what to measure: scd2, days, idle or fact_sales"));
+        return Err(Failure::new("say what to measure: scd2, days, idle, fact_sales or guard"));
     };
     let target = target_folder()?;
     let python = environment(&target.join("bench-venv"))?;
     process::run(&mut cargo(["build", "--release", "--locked", "-p", "kimball-cli"]))?;
     let scripts = workspace_root().join("benches/peers");
     let mut command = Command::new(python);
-    if case == "fact_sales" {
-        let [testkit] = build(&[Binary::Testkit])?;
-        command.arg(scripts.join("fact_sales.py")).arg("--testkit").arg(testkit);
-    } else {
-        command.arg(scripts.join("scd2.py")).arg(case);
-    }
+    match case.as_str() {
+        "fact_sales" => {
+            let [testkit] = build(&[Binary::Testkit])?;
+            command.arg(scripts.join("fact_sales.py")).arg("--testkit").arg(testkit)
+        }
+        "guard" => command.arg(scripts.join("guard.py")),
+        case => command.arg(scripts.join("scd2.py")).arg(case),
+    };
     command.arg("--kimball").arg(target.join("release/kimball"));
     command.arg("--dir").arg(target.join("bench").join(case));
     process::run(command.args(rest))
