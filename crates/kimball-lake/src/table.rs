@@ -1,13 +1,14 @@
 //! Opening and creating tables, and what a pinned version of one says about itself.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use delta_kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::{Action, LogicalFileView, StructType};
 use deltalake::operations::create::CreateBuilder;
@@ -27,6 +28,16 @@ use crate::{LakeError, TableId, Warehouse};
 pub(crate) const CHANGE_FEED: &str = "delta.enableChangeDataFeed";
 pub(crate) const DELETION_VECTORS: &str = "delta.enableDeletionVectors";
 const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
+
+/// What tables are read by: texts have the type that the schema of a table says, and conditions reach the reader of the
+/// files.
+static READING: LazyLock<Arc<SessionState>> = LazyLock::new(|| {
+    let mut config = SessionConfig::new();
+    let parquet = &mut config.options_mut().execution.parquet;
+    parquet.schema_force_view_types = false;
+    parquet.pushdown_filters = true;
+    Arc::new(SessionStateBuilder::new().with_config(config).build())
+});
 
 /// One table at one version. Everything read through it is of that version, whatever others commit.
 #[derive(Debug, Clone)]
@@ -278,8 +289,8 @@ impl LakeTable {
     /// # Errors
     /// [`LakeError::Delta`] when the table uses a feature that cannot be read.
     pub async fn rows(&self) -> Result<Arc<dyn TableProvider>, LakeError> {
-        let rows = self.inner.table_provider().await.map_err(LakeError::Query)?;
-        Ok(Arc::new(Rechecked(rows)))
+        let provider = self.inner.table_provider().with_session(Arc::clone(&READING));
+        Ok(Arc::new(Rechecked(provider.await.map_err(LakeError::Query)?)))
     }
 
     /// The rows for which an SQL condition holds, in memory: for small tables.

@@ -11,6 +11,7 @@
 //! A table is narrowed twice: to the [`Spans`] of the values, by which it leaves out files, row groups and pages, and to
 //! the values themselves.
 
+use arrow::datatypes::DataType;
 use datafusion::common::{Column, NullEquality};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result as QueryResult;
@@ -25,6 +26,8 @@ use crate::EngineError;
 use crate::nulls::column;
 use crate::spans::Spans;
 
+/// Decimal digits that a 64-bit floating-point number holds, whatever they are.
+const DIGITS_OF_DOUBLE: u8 = 15;
 /// The name of the list of values in plans.
 const WANTED: &str = "__k_wanted";
 
@@ -188,7 +191,8 @@ fn scanned(table: &LogicalPlan, wanted: &Wanted) -> QueryResult<LogicalPlan> {
     let within = wanted.columns.iter().filter_map(|(place, value)| {
         let spans = wanted.spans.get(*value)?.as_ref()?;
         let own = schema.field(*place);
-        (spans.kind() == own.data_type()).then(|| spans.hold(&column(own.name())))?
+        let is_comparable = spans.kind() == own.data_type() && is_told_exactly(spans.kind());
+        is_comparable.then(|| spans.hold(&column(own.name())))?
     });
     let plan = read_within(table, within.collect())?;
     if !wanted.exactly {
@@ -221,6 +225,12 @@ fn scanned(table: &LogicalPlan, wanted: &Wanted) -> QueryResult<LogicalPlan> {
         NullEquality::NullEqualsNull,
         false,
     )?))
+}
+
+/// Whether logs tell the least and the greatest value of a file as they are: decimals become floating-point numbers
+/// there.
+fn is_told_exactly(kind: &DataType) -> bool {
+    !matches!(kind, DataType::Decimal128(digits, _) if *digits > DIGITS_OF_DOUBLE)
 }
 
 /// A scan of a table without what lies beyond some conditions.
