@@ -1,6 +1,6 @@
 //! The secrets that rows were tokenized with: under another one, equal values are equal no more.
 
-use kimball_config::{PiiColumn, Pipeline, Protection, SecretReference};
+use kimball_config::{FactLoading, PiiColumn, Pipeline, Protection, Scd, SecretReference, TableKind};
 use kimball_engine::Refresh;
 use kimball_lake::LakeTable;
 use kimball_retry::FaultKind;
@@ -26,9 +26,23 @@ pub(super) fn transactions(pipeline: &Pipeline) -> impl Iterator<Item = (String,
     tokenized(pipeline).map(|(personal, _, fingerprint)| (secret_id(pipeline, &personal.column), fingerprint))
 }
 
+/// Whether a full refresh gives every row of the table the values that its source has now: no row keeps what it held
+/// before.
+fn is_written_anew(pipeline: &Pipeline) -> bool {
+    let overwrites = match &pipeline.kind {
+        TableKind::Dimension(dimension) => match &dimension.scd {
+            Scd::Type1 | Scd::Type5 => true,
+            Scd::Type4 { history } => history.is_none(),
+            Scd::Type0 | Scd::Type2(_) | Scd::Type3 { .. } | Scd::Type6 { .. } | Scd::Type7 { .. } => false,
+        },
+        TableKind::Fact(fact) => fact.loading == FactLoading::Upsert,
+    };
+    overwrites && (pipeline.missing.close || !pipeline.is_snapshot())
+}
+
 impl RunContext {
-    /// Refuses to go on under another secret. A full refresh tokenizes all rows anew, which only a rebuild can do where
-    /// rows are found by their tokens.
+    /// Refuses to go on under another secret. A full refresh tokenizes all rows anew; only a rebuild can do that where
+    /// rows are found by their tokens, or keep what they held.
     pub(super) async fn require_same_secrets(
         &self,
         pipeline: &Pipeline,
@@ -40,14 +54,14 @@ impl RunContext {
         for (personal, secret, fingerprint) in tokenized(pipeline) {
             let column = &personal.column;
             let stored = target.transaction(&secret_id(pipeline, column)).await?;
-            let is_identity = pipeline.is_identity(column);
-            let is_allowed = self.refresh == Refresh::Reconcile && !is_identity;
+            let is_renewed = is_written_anew(pipeline) && !pipeline.is_identity(column);
+            let is_allowed = self.refresh == Refresh::Reconcile && is_renewed;
             if stored.is_none_or(|stored| stored == fingerprint) || is_allowed {
                 continue;
             }
-            let way = match is_identity {
-                true => "rebuild the table with `--full-refresh --allow-history-loss`",
-                false => "tokenize all rows anew with `--full-refresh`",
+            let way = match is_renewed {
+                true => "tokenize all rows anew with `--full-refresh`",
+                false => "rebuild the table with `--full-refresh --allow-history-loss`",
             };
             let message = format!(
                 "the environment variable `{}` holds another secret than the one that `{column}` was tokenized with, so \
