@@ -30,7 +30,8 @@ pub fn hashing(criterion: &mut Criterion) {
             bencher.iter(|| (0..size / BATCH).for_each(|_| call(&version_key, &key, BATCH)));
         });
         group.bench_with_input(BenchmarkId::new("hashdiff", size), &size, |bencher, size| {
-            let attributes: Vec<ColumnarValue> = attributes.iter().cloned().map(ColumnarValue::Array).collect();
+            let attributes: Vec<ColumnarValue> =
+                attributes.iter().cloned().map(ColumnarValue::Array).collect();
             bencher.iter(|| (0..size / BATCH).for_each(|_| call(&hashdiff, &attributes, BATCH)));
         });
     }
@@ -48,7 +49,8 @@ fn key_arguments(batch: &RecordBatch) -> Vec<ColumnarValue> {
 }
 
 fn call(function: &ScalarUDF, arguments: &[ColumnarValue], rows: i64) {
-    let fields = arguments.iter().map(|argument| Arc::new(Field::new("argument", argument.data_type(), true)));
+    let fields =
+        arguments.iter().map(|argument| Arc::new(Field::new("argument", argument.data_type(), true)));
     let arguments = ScalarFunctionArgs {
         args: arguments.to_vec(),
         arg_fields: fields.collect(),

@@ -18,8 +18,7 @@ sources: [{name: silver.customers, cdc_strategy: cdf}]
 
 pub fn loads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("type_2");
-    let first =
-        |members| Project::of(TYPE_2).with_source("silver.customers", rows(0..members, DAYS[0]));
+    let first = |members| Project::of(TYPE_2).with_source("silver.customers", rows(0..members, DAYS[0]));
     for members in [10_000, 100_000, 1_000_000] {
         measure(&mut group, "first_load", members, members, first);
         measure(&mut group, "one_percent_day", members, members / 100, |members| {

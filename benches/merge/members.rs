@@ -15,7 +15,11 @@ const DAY: i64 = 86_400_000_000;
 pub fn schema() -> SchemaRef {
     let mut fields = vec![Field::new("customer_id", DataType::Int64, true)];
     fields.extend(ATTRIBUTES.iter().map(|name| Field::new(*name, DataType::Utf8, true)));
-    fields.push(Field::new("updated_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true));
+    fields.push(Field::new(
+        "updated_at",
+        DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        true,
+    ));
     Arc::new(Schema::new(fields))
 }
 

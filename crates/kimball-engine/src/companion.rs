@@ -12,7 +12,7 @@ use crate::dimension::{FieldHistoryMerge, field_history_schema, loaded_rows};
 use crate::layout::{Layout, sql_name};
 use crate::merge::{ChangeSet, Collector};
 use crate::session::query;
-use crate::stage::{Arrival, Numbering, Spool, Staged};
+use crate::stage::{Absent, Arrival, Numbering, Spool, Staged};
 use crate::{Batch, EngineError, Refresh, StagedBatch};
 
 impl Batch<'_> {
@@ -82,7 +82,7 @@ impl Batch<'_> {
             rows,
             unread: None,
             arrival: Arrival::Changes,
-            closes_missing: false,
+            absent: Absent::Stays,
             keys_may_be_null: true,
             layout,
             rows_read: Vec::new(),
@@ -208,7 +208,7 @@ impl Batch<'_> {
             rows,
             unread: None,
             arrival: Arrival::Snapshot,
-            closes_missing: false,
+            absent: Absent::Stays,
             keys_may_be_null: false,
             layout,
             rows_read: Vec::new(),

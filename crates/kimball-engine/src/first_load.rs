@@ -11,7 +11,7 @@ use crate::gates::{Gates, Keys};
 use crate::load::collector_of;
 use crate::merge::{ChangeSet, Collector};
 use crate::passing::Streams;
-use crate::stage::{Arrival, Staged, Unread};
+use crate::stage::{Absent, Arrival, Staged, Unread};
 use crate::target::TargetRows;
 use crate::{Batch, EngineError, MergeTarget, Refresh, StagedBatch};
 
@@ -88,7 +88,7 @@ impl Batch<'_> {
         let rows_read = unread.rows_read();
         let snapshot = &mut staged.staged;
         // Members that are gone stand among the rows now.
-        (snapshot.rows, snapshot.unread, snapshot.closes_missing) = (narrowed, None, false);
+        (snapshot.rows, snapshot.unread, snapshot.absent) = (narrowed, None, Absent::Stays);
         snapshot.rows_read = rows_read;
         self.merge(staged, target).await.map(Some)
     }

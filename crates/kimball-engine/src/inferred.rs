@@ -14,7 +14,7 @@ use crate::fact::{AddedKeys, Broker, EarlyMembers, Preparation, early_members};
 use crate::gates::Keys;
 use crate::layout::Layout;
 use crate::merge::{ChangeSet, Collector};
-use crate::stage::{Arrival, Numbering, Spool, Staged};
+use crate::stage::{Absent, Arrival, Numbering, Spool, Staged};
 use crate::target::TargetRows;
 use crate::{Batch, EngineError, MergeTarget, StagedBatch};
 
@@ -118,7 +118,7 @@ impl Batch<'_> {
             rows: Spool::fill(session.table("staged").await?.limit(0, Some(0))?, Numbering::Numbered).await?,
             unread: None,
             arrival: Arrival::Changes,
-            closes_missing: false,
+            absent: Absent::Stays,
             keys_may_be_null: false,
             layout,
             rows_read: Vec::new(),

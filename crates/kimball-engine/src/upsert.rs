@@ -16,7 +16,7 @@ use crate::merge::{Collector, addresses, addresses_in};
 use crate::quality;
 use crate::scanned::Watched;
 use crate::session::query;
-use crate::stage::Arrival;
+use crate::stage::Absent;
 use crate::target::TargetRows;
 
 /// What one kind of table wants of an upsert.
@@ -36,9 +36,7 @@ pub(crate) struct Upsert<'a> {
     pub(crate) derived: Vec<Derived>,
     /// Which rows of the target are not default members, as a condition without prefix.
     pub(crate) loaded: String,
-    pub(crate) arrival: Arrival,
-    /// Whether keys that the batch does not hold are gone.
-    pub(crate) closes_missing: bool,
+    pub(crate) absent: Absent,
     pub(crate) delete_strategy: DeleteStrategy,
     pub(crate) missing: MissingRows,
     /// Whether the target holds loaded rows.
@@ -144,7 +142,7 @@ impl Upsert<'_> {
         let (watched, stream) = Watched::start(query(session, &matched).await?).await?;
         let mut touched = addresses_in(stream).await?;
         tracing::info!(table = %target.pipeline.table, scanned = %watched.scanned(), "matched");
-        if self.closes_missing {
+        if self.absent.is_gone() {
             let known = match self.inferred {
                 Some(column) => format!(" AND NOT coalesce({column}, false)"),
                 None => String::new(),
@@ -160,7 +158,7 @@ impl Upsert<'_> {
                 self.staged
             );
             let gone = addresses(query(session, &missing).await?).await?;
-            if self.arrival == Arrival::Snapshot {
+            if self.absent == Absent::GoneFromSnapshot {
                 let members = quality::number(session, &format!("SELECT count(*) FROM ({open})")).await?;
                 let closing = gone.values().map(|rows| rows.len()).sum();
                 guard_close(self.missing, closing, members, self.key_role)?;
@@ -219,7 +217,7 @@ impl Upsert<'_> {
             DeleteStrategy::Hard => (action::REMOVE, "true".to_owned(), format!("NOT ({gone})")),
         };
         // Without keys that are gone, every row that is hit has a staged one: the staged rows stream past the others.
-        let joined = match self.closes_missing {
+        let joined = match self.absent.is_gone() {
             true => format!("{} s FULL JOIN hit h ON {same}", self.net()),
             false => format!("hit h RIGHT JOIN {} s ON {same}", self.net()),
         };

@@ -143,7 +143,7 @@ impl FieldHistoryMerge<'_> {
             )
         };
         // A removed row has left no key behind, and a missing one no change.
-        Ok(match (self.pipeline.delete_strategy, self.staged.closes_missing) {
+        Ok(match (self.pipeline.delete_strategy, self.staged.absent.is_gone()) {
             (DeleteStrategy::Hard, _) => changes + &gone("true"),
             (DeleteStrategy::Soft, true) => {
                 changes + &gone(&format!("NOT coalesce({}, false)", crate::columns::IS_DELETED))

@@ -40,7 +40,7 @@ use crate::keys::{hash_of, junk_key, row_hash, value_hash};
 use crate::layout::Role;
 use crate::merge::{Collector, addresses};
 use crate::session::query;
-use crate::stage::{Arrival, Staged};
+use crate::stage::{Absent, Arrival, Staged};
 use crate::target::TargetRows;
 use crate::upsert::{Derived, Net, Upsert, guard_close};
 
@@ -159,7 +159,7 @@ impl FactMerge<'_> {
             let replaced =
                 format!("SELECT t.{FILE_COLUMN}, t.{ROW_COLUMN} FROM __k_replaced s JOIN target t ON {same}");
             let mut gone = addresses(query(self.session, &replaced).await?).await?;
-            if self.staged.closes_missing {
+            if self.staged.absent.is_gone() {
                 self.add_missing_partitions(&mut gone).await?;
             }
             collector.remove(gone);
@@ -187,7 +187,7 @@ impl FactMerge<'_> {
                 *rows -= held;
             }
         }
-        if self.staged.arrival == Arrival::Snapshot {
+        if self.staged.absent == Absent::GoneFromSnapshot {
             guard_close(self.pipeline.missing, rows(&missing), open, "merge key")?;
         }
         for (file, rows) in missing {
@@ -237,8 +237,7 @@ impl FactMerge<'_> {
             net: if self.rows.is_net || self.is_matched() { Net::Settled } else { Net::LastChange },
             derived,
             loaded: "true".to_owned(),
-            arrival: self.staged.arrival,
-            closes_missing: self.staged.closes_missing,
+            absent: self.staged.absent,
             delete_strategy: self.pipeline.delete_strategy,
             missing: self.pipeline.missing,
             has_rows: self.has_rows,

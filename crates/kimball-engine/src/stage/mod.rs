@@ -63,6 +63,23 @@ pub(crate) enum Arrival {
     RecomputedWhole,
 }
 
+/// What becomes of keys that staged rows do not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Nothing is said of them.
+    Stays,
+    /// They are gone: feeds would have told of them.
+    Gone,
+    /// They are gone, as far as a snapshot may close so many (semantics 4.8).
+    GoneFromSnapshot,
+}
+
+impl Absent {
+    pub(crate) fn is_gone(self) -> bool {
+        self != Self::Stays
+    }
+}
+
 /// Rows ready to be merged.
 #[derive(Debug)]
 pub(crate) struct Staged {
@@ -70,8 +87,8 @@ pub(crate) struct Staged {
     /// The rows of a snapshot or a first load that looks at them once; none is in `rows` then.
     pub(crate) unread: Option<Unread>,
     pub(crate) arrival: Arrival,
-    /// Whether members that the rows do not hold are gone (semantics 4.8).
-    pub(crate) closes_missing: bool,
+    /// What becomes of keys that the rows do not hold.
+    pub(crate) absent: Absent,
     /// Whether NULL is a key like any other: the attributes that a mini-dimension is keyed by may be NULL.
     pub(crate) keys_may_be_null: bool,
     pub(crate) layout: Layout,
@@ -207,24 +224,27 @@ pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> 
         Approach::Nothing => (step.nothing()?, Arrival::Changes),
         Approach::FirstLoad => (step.first_load().await?, Arrival::Changes),
         Approach::RowWise => (step.row_wise_with_deletes_confirmed().await?, Arrival::Changes),
-        Approach::WholeDiff(_) => (step.whole(Moment::LastCommit).await?, Arrival::RecomputedWhole),
+        Approach::WholeDiff(_) => (step.whole(Moment::LastMove).await?, Arrival::RecomputedWhole),
         Approach::AffectedKeys(_) => (step.affected().await?, Arrival::Recomputed),
         Approach::Appends => (step.appends().await?, Arrival::Changes),
     };
     let rows_read = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-    let closes_missing = match (arrival, approach) {
-        _ if keeps_earlier_periods(input.pipeline, &query) => false,
-        // A feed would have told of every row that is gone.
-        (Arrival::Snapshot, Approach::Refresh) if !input.pipeline.is_snapshot() => true,
-        (Arrival::Snapshot, _) => input.pipeline.missing.close,
-        (Arrival::RecomputedWhole, _) => true,
-        (Arrival::Changes | Arrival::Recomputed, _) => false,
+    let absent = match (arrival, approach) {
+        _ if keeps_earlier_periods(input.pipeline, &query) => Absent::Stays,
+        (Arrival::Snapshot, Approach::Refresh) if !input.pipeline.is_snapshot() => Absent::GoneFromSnapshot,
+        (Arrival::Snapshot, _) if input.pipeline.missing.close => Absent::GoneFromSnapshot,
+        // A snapshot beside feeds may be as damaged as one alone.
+        (Arrival::RecomputedWhole, Approach::WholeDiff(WholeReason::MovedSnapshot)) => {
+            Absent::GoneFromSnapshot
+        }
+        (Arrival::RecomputedWhole, _) => Absent::Gone,
+        (Arrival::Snapshot | Arrival::Changes | Arrival::Recomputed, _) => Absent::Stays,
     };
     let moment = match arrival {
-        Arrival::RecomputedWhole => step.last_commit().await?,
+        Arrival::RecomputedWhole => step.last_move().await?,
         _ => input.clock.timestamp_micros(),
     };
-    Ok(Staged { rows, unread, arrival, closes_missing, keys_may_be_null: false, layout, rows_read, moment })
+    Ok(Staged { rows, unread, arrival, absent, keys_may_be_null: false, layout, rows_read, moment })
 }
 
 /// Which instant stands for the commit of rows that no single commit brought.
@@ -232,8 +252,10 @@ pub(crate) async fn stage(input: StageInput<'_>) -> Result<Staged, EngineError> 
 enum Moment {
     /// The run's clock reading: a snapshot speaks of the present.
     Clock,
-    /// The newest commit that the batch reads.
+    /// The newest commit of a feed.
     LastCommit,
+    /// When a source last changed that the batch reads anew.
+    LastMove,
 }
 
 struct Step<'a> {
@@ -282,6 +304,7 @@ impl Step<'_> {
         let time = match moment {
             Moment::Clock => self.input.clock.timestamp_micros(),
             Moment::LastCommit => self.last_commit().await?,
+            Moment::LastMove => self.last_move().await?,
         };
         let frame = self.conform(DataFrame::new(session.state(), plan))?;
         with_change(frame, 0, time)
@@ -339,7 +362,23 @@ impl Step<'_> {
         numbered(with_change(frame, feed.version(), self.last_commit().await?)?).await
     }
 
-    /// The newest commit time of the Delta sources, in microseconds; the clock's without any.
+    /// When a source last changed of those that earlier batches have not read as they are, in microseconds: the commit
+    /// of a table, and the clock's reading for files, which have no commits.
+    async fn last_move(&self) -> Result<i64, EngineError> {
+        let mut newest = None;
+        for source in self.input.sources.iter().filter(|source| source.moved()) {
+            newest = newest.max(Some(match source.table() {
+                Some(_) => bind::commit_micros(source).await?,
+                None => self.input.clock.timestamp_micros(),
+            }));
+        }
+        match newest {
+            Some(newest) => Ok(newest),
+            None => self.last_commit().await,
+        }
+    }
+
+    /// The newest commit time of the feeds, in microseconds; the clock's without any.
     async fn last_commit(&self) -> Result<i64, EngineError> {
         let mut newest = None;
         for source in self.input.sources.iter().filter(|source| source.source.strategy != CdcStrategy::Full) {

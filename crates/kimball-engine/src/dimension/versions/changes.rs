@@ -8,7 +8,7 @@ use crate::columns::{
     self as name, BEYOND, OP, ROW_ID, TIME, VERSION, equal_keys, instant_sql, listed, quoted,
 };
 use crate::quality::number;
-use crate::stage::Arrival;
+use crate::stage::Absent;
 use crate::upsert::guard_close;
 
 impl VersionMerge<'_> {
@@ -50,7 +50,7 @@ impl VersionMerge<'_> {
             not_null.join(" AND "),
             equal_keys("__k_up", "__k_gone", &beaten)
         );
-        if self.merge.staged.closes_missing {
+        if self.merge.staged.absent.is_gone() {
             let time = instant_sql(self.merge.staged.moment);
             gone = format!(
                 "{gone} UNION ALL SELECT {}, CAST(0 AS BIGINT) AS __v, {time} AS __t FROM ({}) __k_open \
@@ -88,8 +88,7 @@ impl VersionMerge<'_> {
     }
 
     pub(super) async fn guard(&self) -> Result<(), EngineError> {
-        let closes = self.arrival() == Arrival::Snapshot && self.merge.staged.closes_missing;
-        if !closes || !self.merge.has_rows {
+        if self.merge.staged.absent != Absent::GoneFromSnapshot || !self.merge.has_rows {
             return Ok(());
         }
         let session = self.merge.session;

@@ -61,7 +61,7 @@ pub(crate) async fn narrow(
     changed.register(session, "changed").await?;
     let mut rows = "SELECT * FROM changed".to_owned();
     let mut kept = Vec::new();
-    if merge.staged.closes_missing {
+    if merge.staged.absent.is_gone() {
         keys.register(session, "said").await?;
         let gone = Spool::fill(query(session, &versions.missing()).await?, Numbering::Plain).await?;
         gone.register(session, "missing").await?;

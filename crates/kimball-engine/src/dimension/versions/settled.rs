@@ -108,11 +108,8 @@ impl VersionMerge<'_> {
                 keys = self.keys
             )
         };
-        let mut rows = vec![
-            opened("fresh"),
-            opened("superseding"),
-            ended("superseding", "__e", false, action::EXPIRE),
-        ];
+        let mut rows =
+            vec![opened("fresh"), opened("superseding"), ended("superseding", "__e", false, action::EXPIRE)];
         if changes.deletes > 0 {
             rows.push(ended("ending", "greatest(__vf, __t)", true, action::DELETE));
         }
