@@ -55,7 +55,11 @@ impl LakeTable {
     /// What lies behind a checkpoint, and behind an entry that cannot be read, is left to the library.
     async fn recent_transactions(&self) -> Result<Transactions, LakeError> {
         let newest = self.snapshot()?.version();
-        let checkpoint = self.last_checkpoint().await?.filter(|checkpoint| *checkpoint <= newest);
+        let checkpoint = self.last_checkpoint().await?;
+        if checkpoint.is_some_and(|checkpoint| checkpoint > newest) {
+            // The library knows older checkpoints.
+            return Ok(Transactions { newest: BTreeMap::new(), is_complete: false });
+        }
         let oldest = checkpoint.map_or(0, |checkpoint| checkpoint + 1);
         let store = self.inner.log_store();
         let mut entries = stream::iter((oldest..=newest).rev())

@@ -241,11 +241,13 @@ impl Default for Observability {
 }
 
 impl SecretReference {
-    /// A fingerprint of the secret, 63 bits, which tells whether it is the one that a table was loaded with; `None` where
-    /// the environment has none. It tells no more about the secret than the tokens made with it do.
-    pub fn fingerprint(&self) -> Option<u64> {
+    /// A fingerprint of the secret, 63 bits, which tells whether it is the one that `column` of a table was loaded with;
+    /// `None` where the environment has none. It is another one for each column. Guesses of a secret can be tried by it:
+    /// a secret has to be one that nobody guesses.
+    pub fn fingerprint(&self, column: &str) -> Option<u64> {
         let secret = self.value.as_ref()?;
-        let digest = Sha256::new().chain_update("kimball:secret:").chain_update(secret.expose()).finalize();
+        let salted = Sha256::new().chain_update("kimball:secret:").chain_update(column).chain_update("\0");
+        let digest = salted.chain_update(secret.expose()).finalize();
         Some(digest.iter().take(8).fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte)) >> 1)
     }
 
@@ -268,7 +270,7 @@ mod tests {
     #[test]
     fn a_fingerprint_follows_the_secret_and_not_its_name() {
         let of = |name: &str, value: Option<&str>| {
-            SecretReference { name: name.to_owned(), value: value.map(Secret::new) }.fingerprint()
+            SecretReference { name: name.to_owned(), value: value.map(Secret::new) }.fingerprint("gold.dim#email")
         };
         assert_eq!(of("A", Some("hunter2")), of("B", Some("hunter2")));
         assert_ne!(of("A", Some("hunter2")), of("A", Some("hunter3")));

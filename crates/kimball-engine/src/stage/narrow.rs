@@ -53,7 +53,10 @@ impl Wanted {
         values: LogicalPlan,
         columns: Vec<(usize, usize)>,
     ) -> Result<Self, EngineError> {
-        let spans = Spans::of_columns(DataFrame::new(session.state(), values.clone())).await?;
+        let spans = match columns.is_empty() {
+            true => Vec::new(),
+            false => Spans::of_columns(DataFrame::new(session.state(), values.clone())).await?,
+        };
         Ok(Self { values, columns, spans, exactly: true })
     }
 

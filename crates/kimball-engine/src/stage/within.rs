@@ -21,7 +21,8 @@ pub(super) struct Within {
 }
 
 impl Within {
-    /// The rows of `table` that may fulfil `conditions`.
+    /// The rows of `table` that may fulfil `conditions`. A table that answers them exactly would test every row, and stays
+    /// as it is.
     pub(super) fn of(
         table: Arc<dyn TableProvider>,
         conditions: Vec<Expr>,
@@ -30,7 +31,7 @@ impl Within {
         let conditions: Vec<Expr> = conditions
             .into_iter()
             .zip(uses)
-            .filter(|(_, used)| *used != TableProviderFilterPushDown::Unsupported)
+            .filter(|(_, used)| *used == TableProviderFilterPushDown::Inexact)
             .map(|(condition, _)| condition)
             .collect();
         Ok(if conditions.is_empty() { table } else { Arc::new(Self { table, conditions }) })

@@ -13,17 +13,22 @@ fn secret_id(pipeline: &Pipeline, column: &str) -> String {
     format!("{}#secret/{}", pipeline.table, column.to_lowercase())
 }
 
-/// The tokenized columns of a pipeline with their secrets, where the environment has them, and their fingerprints.
-fn tokenized(pipeline: &Pipeline) -> impl Iterator<Item = (&PiiColumn, &SecretReference, i64)> {
+/// The tokenized columns of a pipeline with their secrets, where the environment has them, and the transactions that
+/// tell them.
+fn tokenized(pipeline: &Pipeline) -> impl Iterator<Item = (&PiiColumn, &SecretReference, (String, i64))> {
     pipeline.pii.iter().filter_map(|personal| match &personal.protection {
-        Protection::Tokenize { secret } => Some((personal, secret, secret.fingerprint()?.cast_signed())),
+        Protection::Tokenize { secret } => {
+            let id = secret_id(pipeline, &personal.column);
+            let fingerprint = secret.fingerprint(&id)?.cast_signed();
+            Some((personal, secret, (id, fingerprint)))
+        }
         _ => None,
     })
 }
 
 /// The transactions that a batch commits with its rows.
 pub(super) fn transactions(pipeline: &Pipeline) -> impl Iterator<Item = (String, i64)> {
-    tokenized(pipeline).map(|(personal, _, fingerprint)| (secret_id(pipeline, &personal.column), fingerprint))
+    tokenized(pipeline).map(|(_, _, transaction)| transaction)
 }
 
 /// Whether a full refresh gives every row of the table the values that its source has now: no row keeps what it held
@@ -51,9 +56,9 @@ impl RunContext {
         if self.refresh == Refresh::Rebuild {
             return Ok(());
         }
-        for (personal, secret, fingerprint) in tokenized(pipeline) {
+        for (personal, secret, (id, fingerprint)) in tokenized(pipeline) {
             let column = &personal.column;
-            let stored = target.transaction(&secret_id(pipeline, column)).await?;
+            let stored = target.transaction(&id).await?;
             let is_renewed = is_written_anew(pipeline) && !pipeline.is_identity(column);
             let is_allowed = self.refresh == Refresh::Reconcile && is_renewed;
             if stored.is_none_or(|stored| stored == fingerprint) || is_allowed {
