@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use kimball_config::{
     Dimension, FieldHistory, KeyStrategy, MiniDimension, MissingRows, NullPolicy, Pipeline, Scd, TableKind,
 };
-use kimball_lake::{LakeTable, LiveRows};
+use kimball_lake::{LakeTable, LiveRows, read_type};
 
 use crate::columns::{IS_DELETED, OP, TIME, VERSION, instant_sql, listed};
 use crate::dimension::{FieldHistoryMerge, field_history_schema, loaded_rows};
@@ -132,14 +132,14 @@ impl Batch<'_> {
         }
         for field in &mini.output {
             let Ok(stored) = existing.field_with_name(field.name()) else { continue };
-            let (old, new) = (stored.data_type(), field.data_type());
-            if old != new && !keeps_texts(old, new) {
+            let (old, new) = (read_type(stored.data_type()), field.data_type());
+            if old != *new && !keeps_texts(&old, new) {
                 return Err(EngineError::Config(format!(
                     "column `{}` of {} is {} in the table and {} in the query: the keys of its combinations are made \
                      of the texts of the values, which would change; cast it in the query",
                     field.name(),
                     mini.table,
-                    sql_name(old),
+                    sql_name(&old),
                     sql_name(new)
                 )));
             }
@@ -163,7 +163,8 @@ impl Batch<'_> {
         let Some(wanted) = self.field_history_schema() else { return Ok(()) };
         let stored = table.schema()?;
         let differs = wanted.fields().iter().find(|field| {
-            !stored.field_with_name(field.name()).is_ok_and(|found| found.data_type() == field.data_type())
+            let found = stored.field_with_name(field.name());
+            !found.is_ok_and(|found| read_type(found.data_type()) == *field.data_type())
         });
         let described = |schema: &Schema| {
             let columns =

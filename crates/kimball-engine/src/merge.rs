@@ -9,7 +9,9 @@ use arrow::datatypes::{Field, Int64Type, SchemaRef, UInt32Type};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;
-use kimball_lake::{DataFile, DataFileWriter, FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN, RowRemovals};
+use kimball_lake::{
+    DataFile, DataFileWriter, FILE_COLUMN, LakeTable, LiveRows, ROW_COLUMN, RowRemovals, read_schema,
+};
 
 use crate::EngineError;
 use crate::columns::{ACTION, action};
@@ -76,14 +78,14 @@ impl Collector {
         schema: &SchemaRef,
         foreign: &[String],
     ) -> Result<Self, EngineError> {
-        let stored = table.schema()?;
+        let stored = read_schema(&table.schema()?);
         let same_field = |(left, right): (&Arc<Field>, &Arc<Field>)| {
             left.name() == right.name() && left.data_type() == right.data_type()
         };
         let is_same = stored.fields().len() == schema.fields().len()
             && stored.fields().iter().zip(schema.fields()).all(same_field);
         let (writer, schema) = match is_same {
-            true => (DataFileWriter::new(table)?, stored),
+            true => (DataFileWriter::new(table)?, Arc::new(stored)),
             false => (DataFileWriter::with_columns(table, schema)?, SchemaRef::clone(schema)),
         };
         let foreign = foreign.to_vec();

@@ -3,14 +3,18 @@
 //! Where the table lacks a column of the layout, or has it in a narrower type, every look at its rows goes
 //! through a view that fills and casts. What the merge leaves as it is, is then written anew by
 //! [`TargetRows::rewrite_rest`], in the same commit.
+//!
+//! Timestamps that the table has without a zone are seen in UTC through such a view, too. They stay as they are stored:
+//! nothing is written anew for them.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use kimball_config::Pipeline;
-use kimball_lake::{FILE_COLUMN, LiveRows, ROW_COLUMN};
+use kimball_lake::{FILE_COLUMN, LiveRows, ROW_COLUMN, read_type};
 
 use crate::EngineError;
 use crate::columns::{HASHDIFF, VALID_FROM, VALID_TO, listed, quoted};
@@ -43,6 +47,46 @@ pub(crate) const ADDED_ROW: &str = "__k_row_of_added";
 /// A column of [`ADDED_KEYS`].
 pub(crate) fn added_name(column: &str) -> String {
     format!("__k_added_{column}")
+}
+
+/// A stored value in the type that its table is to have. One without a zone is an instant of UTC by its number alone,
+/// without a look at the rules of a time zone.
+pub(crate) fn retyped(value: &str, stored: &DataType, wanted: &DataType) -> String {
+    match stored {
+        DataType::Timestamp(_, None) if read_type(stored) == *wanted => {
+            format!("arrow_cast(arrow_cast({value}, 'Int64'), '{wanted}')")
+        }
+        _ => format!("arrow_cast({value}, '{wanted}')"),
+    }
+}
+
+/// Makes rows of a table a table of the session, their timestamps in UTC.
+pub(crate) async fn register_in_utc(
+    session: &SessionContext,
+    name: &str,
+    rows: LiveRows,
+) -> Result<(), EngineError> {
+    let stored = rows.schema();
+    let is_read = |field: &Arc<Field>| read_type(field.data_type()) == *field.data_type();
+    if stored.fields().iter().all(is_read) {
+        session.register_table(name, Arc::new(rows))?;
+        return Ok(());
+    }
+    let raw = format!("__k_stored_{name}");
+    session.register_table(&raw, Arc::new(rows))?;
+    let columns = stored.fields().iter().map(|field| {
+        let column = quoted(field.name());
+        match is_read(field) {
+            true => column,
+            false => {
+                let kind = read_type(field.data_type());
+                format!("{} AS {column}", retyped(&column, field.data_type(), &kind))
+            }
+        }
+    });
+    let sql = format!("SELECT {} FROM {raw}", columns.collect::<Vec<_>>().join(", "));
+    session.register_table(name, query(session, &sql).await?.into_view())?;
+    Ok(())
 }
 
 impl TargetRows<'_> {
@@ -94,7 +138,7 @@ impl TargetRows<'_> {
         }
         Ok(match self.stored.field_with_name(field.name()) {
             Ok(old) if old.data_type() == field.data_type() => name,
-            Ok(_) => format!("arrow_cast({name}, '{}') AS {name}", field.data_type()),
+            Ok(old) => format!("{} AS {name}", retyped(&name, old.data_type(), field.data_type())),
             Err(_) => format!("{} AS {name}", filler(self.pipeline, self.layout, field)?),
         })
     }

@@ -8,6 +8,7 @@ use deltalake::DeltaTableError;
 use deltalake::kernel::{Action, Metadata, Protocol, StructType};
 use serde_json::{Map, Value, json};
 
+use crate::schema::written_schema;
 use crate::table::{CHANGE_FEED, DELETION_VECTORS, describe, is_true};
 use crate::{LakeError, LakeTable, NewTable};
 
@@ -51,7 +52,8 @@ impl Alteration {
 
 impl LakeTable {
     /// What has to change so that the table has the columns of `schema` and is as `wanted`; `None` when it is so
-    /// already. Descriptions and properties that `wanted` does not name stay, partition columns always do.
+    /// already. Descriptions and properties that `wanted` does not name stay, partition columns always do, and so do
+    /// timestamps without a zone: they are read in UTC.
     ///
     /// # Errors
     /// [`LakeError::UnsupportedType`] for a column that Delta cannot store.
@@ -60,7 +62,7 @@ impl LakeTable {
         let stored = self.snapshot()?.metadata();
         let mut changed = as_map(stored).map_err(delta)?;
         let before = changed.clone();
-        let described = describe(&self.kept_descriptions(schema)?, &wanted.column_descriptions);
+        let described = describe(&self.kept(schema)?, &wanted.column_descriptions);
         let columns: StructType =
             (&described).try_into_kernel().map_err(|source: arrow::error::ArrowError| {
                 LakeError::UnsupportedType { column: self.name.clone(), found: source.to_string() }
@@ -84,10 +86,12 @@ impl LakeTable {
         Ok(Some(Alteration { columns: Arc::new(described), metadata, protocol: self.protocol_for(wanted)? }))
     }
 
-    /// The columns of `schema` with the descriptions that the table has for them.
-    fn kept_descriptions(&self, schema: &Schema) -> Result<Schema, LakeError> {
+    /// The columns of `schema` as the table keeps them: with the descriptions that it has for them, and without a zone
+    /// where they are stored so.
+    fn kept(&self, schema: &Schema) -> Result<Schema, LakeError> {
         let stored = self.schema()?;
-        let fields = schema.fields().iter().map(|field| match stored.field_with_name(field.name()) {
+        let written = written_schema(schema, &stored);
+        let fields = written.fields().iter().map(|field| match stored.field_with_name(field.name()) {
             Ok(old) => field.as_ref().clone().with_metadata(old.metadata().clone()),
             Err(_) => field.as_ref().clone(),
         });

@@ -42,7 +42,7 @@ pub use feed::{CHANGE_TYPE, COMMIT_TIMESTAMP, COMMIT_VERSION};
 pub use files::{FileFormat, FileSource};
 pub use live::{FILE_COLUMN, LiveRows, ROW_COLUMN};
 pub use location::{TableId, Warehouse};
-pub use schema::stored_schema;
+pub use schema::{read_schema, read_type, stored_schema};
 pub use shared::{SharedTable, Swap};
 pub use table::{LakeTable, NewTable};
 pub use travel::{AsOf, CommitRecord};

@@ -18,6 +18,7 @@ use deltalake::table::config::TablePropertiesExt as _;
 use deltalake::writer::RecordBatchWriter;
 
 use crate::partition::PartitionColumns;
+use crate::schema::written_schema;
 use crate::{LakeError, LakeTable};
 
 /// A new file is begun when one has reached this many bytes.
@@ -114,7 +115,8 @@ impl DataFileWriter {
         Self::with_columns(table, &Arc::new(columns))
     }
 
-    /// Begins to write rows with other columns than the table has, which the same commit gives to it.
+    /// Begins to write rows with other columns than the table has, which the same commit gives to it. Timestamps of a
+    /// column that is stored without a zone are written so.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -134,7 +136,7 @@ impl DataFileWriter {
         // The check that the table can be written at all.
         drop(RecordBatchWriter::for_table(&table.inner).map_err(LakeError::delta(&table.name))?);
         let snapshot = table.snapshot()?;
-        let columns = normalize_for_delta(columns);
+        let columns = normalize_for_delta(&Arc::new(written_schema(columns, &table.schema()?)));
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
@@ -162,8 +164,8 @@ impl DataFileWriter {
         })
     }
 
-    /// Writes rows whose columns are those that the writer was begun with. Empty text in a partition column
-    /// becomes NULL, as Delta tables cannot tell the two apart.
+    /// Writes rows whose columns are those that the writer was begun with, timestamps in UTC where the table has them
+    /// without a zone. Empty text in a partition column becomes NULL, as Delta tables cannot tell the two apart.
     ///
     /// # Errors
     /// [`LakeError::Delta`] when the columns differ or storage fails; what was written since the last file ended is

@@ -22,6 +22,7 @@ use crate::layout::timestamp;
 use crate::merge::Collector;
 use crate::session::query;
 use crate::stage::{Numbering, Spool, Staged};
+use crate::target::register_in_utc;
 
 /// What a merge of a field history works with; `session` holds the staged rows as `staged`.
 pub(crate) struct FieldHistoryMerge<'a> {
@@ -59,7 +60,7 @@ impl FieldHistoryMerge<'_> {
         self.session.register_udf(key_hash("member_key", &self.dimension.natural_keys));
         self.session.register_table("members", self.members.rows().await?)?;
         self.session.register_table("members_before", self.members_before.rows().await?)?;
-        self.session.register_table("fields", Arc::new(self.live.clone()))?;
+        register_in_utc(self.session, "fields", self.live.clone()).await?;
         let mut kept = Vec::new();
         for (name, sql) in [
             ("changes", self.changes()?),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::Field;
 use futures::TryStreamExt;
 use kimball_config::Dimension;
-use kimball_lake::LiveRows;
+use kimball_lake::{LiveRows, read_type};
 
 use super::loaded_rows;
 use crate::EngineError;
@@ -13,7 +13,7 @@ use crate::columns::{IS_SKELETON, OP, equal_keys, listed, quoted};
 use crate::merge::Collector;
 use crate::nulls::filler;
 use crate::session::query;
-use crate::target::TargetRows;
+use crate::target::{TargetRows, retyped};
 
 /// Writes the inferred members of `live`, rows with the columns of `rows.stored`, that the session's `staged` does not
 /// hold.
@@ -46,14 +46,17 @@ pub(crate) async fn keep_inferred(
     Ok(())
 }
 
-/// A column as the rebuilt table has it: nobody told an attribute of an inferred member, so that one of another type is
-/// filled anew.
+/// A column as the rebuilt table has it: nobody told an attribute of an inferred member, so that one that is read as
+/// another type is filled anew.
 fn carried(field: &Field, rows: &TargetRows<'_>, dimension: &Dimension) -> Result<String, EngineError> {
     let name = quoted(field.name());
     Ok(match rows.stored.field_with_name(field.name()) {
         Ok(old) if old.data_type() == field.data_type() => name,
-        Ok(_) if dimension.natural_keys.contains(field.name()) => {
-            format!("arrow_cast({name}, '{}') AS {name}", field.data_type())
+        Ok(old)
+            if dimension.natural_keys.contains(field.name())
+                || read_type(old.data_type()) == *field.data_type() =>
+        {
+            format!("{} AS {name}", retyped(&name, old.data_type(), field.data_type()))
         }
         _ => format!("{} AS {name}", filler(rows.pipeline, rows.layout, field)?),
     })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use kimball_config::{Dimension, Pipeline, Scd, TableKind, TableName, TrackedColumns};
-use kimball_lake::stored_schema;
+use kimball_lake::{read_schema, stored_schema};
 use xxhash_rust::xxh64::xxh64;
 
 pub(crate) use self::fit::Evolution;
@@ -145,7 +145,8 @@ impl Layout {
             layout.require_anywhere("cluster_by", &pipeline.cluster_by)?;
         }
         match existing {
-            Some(existing) => layout.fit(existing, output, pipeline, owner),
+            // What the table has without a zone is read in UTC, and written back as it is stored.
+            Some(existing) => layout.fit(&read_schema(existing), output, pipeline, owner),
             None => Ok(layout),
         }
     }
