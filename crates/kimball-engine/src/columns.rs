@@ -62,6 +62,12 @@ pub(crate) const OPEN_END: &str =
 /// First instant that is no effective time any more.
 pub(crate) const BEYOND: &str = "arrow_cast('9999-12-31T00:00:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))')";
 
+/// Whether a version is open, as an SQL expression over whether it is current and when it ends: in tables taken over
+/// one of the two may be missing (semantics 4.7).
+pub(crate) fn is_open(current: &str, end: &str) -> String {
+    format!("(coalesce({current}, false) OR coalesce({end} >= {BEYOND}, false))")
+}
+
 /// Keys of the default members (semantics 3).
 pub(crate) const DEFAULT_MEMBERS: [i64; 4] = [-4, -3, -2, -1];
 /// The same as SQL.

@@ -10,7 +10,7 @@ use kimball_config::{Pipeline, TableKind, TableName, Test};
 use kimball_lake::LakeTable;
 
 use crate::EngineError;
-use crate::columns::{IS_CURRENT, IS_DELETED, listed, literal, qualified, quoted};
+use crate::columns::{IS_CURRENT, IS_DELETED, VALID_TO, is_open, listed, literal, qualified, quoted};
 use crate::dimension::loaded_rows;
 use crate::finding::{Category, Finding, Findings, Verdicts};
 use crate::layout::Layout;
@@ -181,7 +181,7 @@ impl Gates<'_> {
     /// The columns of the rows that count: those of the batch, and those of the rest of the table.
     fn written_and_rest(&self, columns: &[String]) -> String {
         let (now, then) = match self.layout.is_history {
-            true => (IS_CURRENT.to_owned(), IS_CURRENT.to_owned()),
+            true => (IS_CURRENT.to_owned(), is_open(IS_CURRENT, VALID_TO)),
             false => ("true".to_owned(), format!("NOT coalesce({IS_DELETED}, false)")),
         };
         let loaded = match &self.pipeline.kind {

@@ -1,15 +1,17 @@
 //! One foreign key: how a row meets the members of its dimension, and what it gets where it meets none.
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use kimball_config::{ForeignKey, Lookup};
 use kimball_lake::LakeTable;
 
 use super::Broker;
 use crate::EngineError;
 use crate::columns::{
-    IS_CURRENT, IS_DELETED, OP, VALID_FROM, VALID_TO, equal_keys, listed, qualified, quoted,
+    IS_CURRENT, IS_DELETED, OP, OPEN_END, VALID_FROM, VALID_TO, equal_keys, is_open, listed, qualified,
+    quoted,
 };
 use crate::dimension::loaded_rows;
+use crate::layout::timestamp;
 
 /// Characters that a blank identity is made of: those that Unicode calls white space.
 const BLANKS: &str = "\t\n\u{b}\u{c}\r \u{85}\u{a0}\u{1680}\u{2000}\u{2001}\u{2002}\u{2003}\u{2004}\u{2005}\u{2006}\
@@ -35,14 +37,43 @@ pub(super) fn instant(column: &str) -> String {
     format!("arrow_try_cast({column}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
 }
 
-/// As [`instant`], for a column of a known type: dates are instants of UTC by their number alone, without a look at
-/// the rules of a time zone.
+/// As [`instant`], for a column of a known type: dates, and timestamps without a zone, are instants of UTC by their
+/// number alone, without a look at the rules of a time zone.
 fn instant_of(column: &str, kind: Option<&DataType>) -> String {
     match kind {
-        Some(DataType::Date32) => {
+        Some(DataType::Date32 | DataType::Timestamp(_, None)) => {
             instant(&format!("CAST(arrow_try_cast({column}, 'Timestamp(Microsecond, None)') AS BIGINT)"))
         }
         _ => instant(column),
+    }
+}
+
+/// What the rows of a history say of their versions, as SQL. Others may have written it: what they left out is NULL,
+/// and an open version ends with time, whatever stands on its row (semantics 4.7).
+struct Versions {
+    from: String,
+    until: String,
+    is_open: String,
+    /// Whether a member ended with the version; `None` where the history marks no deleted ones.
+    is_gone: Option<String>,
+}
+
+impl Versions {
+    fn of(schema: &Schema) -> Self {
+        let time = |column: &str| match schema.field_with_name(column).map(Field::data_type) {
+            Ok(kind) if *kind == timestamp() => column.to_owned(),
+            Ok(kind) => instant_of(column, Some(kind)),
+            Err(_) => format!("arrow_cast(NULL, '{}')", timestamp()),
+        };
+        let (from, end) = (time(VALID_FROM), time(VALID_TO));
+        let is_open = is_open(IS_CURRENT, &end);
+        let marks_deleted = schema.field_with_name(IS_DELETED).is_ok();
+        Self {
+            from,
+            until: format!("CASE WHEN {is_open} THEN {OPEN_END} ELSE {end} END"),
+            is_gone: marks_deleted.then(|| format!("coalesce({IS_DELETED}, false) AND NOT {is_open}")),
+            is_open,
+        }
     }
 }
 
@@ -90,14 +121,17 @@ impl Broker<'_> {
             let kind = staged.field_with_name(event).ok().map(|field| field.data_type());
             instant_of(&qualified("s", event), kind)
         });
-        if let (true, Some(event)) = (is_history(dimension)?, &event) {
+        let versions = is_history(dimension)?.then(|| Versions::of(&schema));
+        if let (Some(_), Some(event)) = (&versions, &event) {
+            // Without ends nobody knows which version held at a time.
+            require(&schema, table, [VALID_TO.to_owned()].iter())?;
             conditions.push(format!("{event} >= {alias}.{VALID_FROM} AND {event} < {alias}.{VALID_TO}"));
         }
         Ok(Prepared {
             number,
             key,
             lookup,
-            members: members(&raw, surrogate, durable, lookup, is_history(dimension)?),
+            members: members(&raw, surrogate, durable, lookup, versions.as_ref()),
             condition: conditions.join(" AND "),
             event,
             is_text: lookup.source_columns.iter().map(|column| has_text(staged, column)).collect(),
@@ -129,40 +163,42 @@ pub(crate) fn is_history(dimension: &LakeTable) -> Result<bool, EngineError> {
     Ok(schema.field_with_name(VALID_FROM).is_ok() && schema.field_with_name(IS_CURRENT).is_ok())
 }
 
-/// The rows of a dimension that a lookup may meet. Without an event time these are the current versions, and of
-/// members that are gone the last one: they are members all the same.
+/// The rows of a dimension that a lookup may meet. Without an event time these are the open versions, and of members
+/// that are gone the last one: they are members all the same.
 fn members(
     raw: &str,
     surrogate: &str,
     durable: Option<&String>,
     lookup: &Lookup,
-    is_history: bool,
+    versions: Option<&Versions>,
 ) -> String {
     let identity = listed("", &lookup.dimension_columns);
     let durable = durable.map(|column| format!(", {} AS __durable", quoted(column))).unwrap_or_default();
     let loaded = loaded_rows(surrogate);
     let columns = format!("{} AS __key, {identity}{durable}", quoted(surrogate));
-    if !is_history {
+    let Some(Versions { from, until, is_open, is_gone }) = versions else {
         return format!("SELECT {columns} FROM {raw} WHERE {loaded}");
-    }
+    };
     if lookup.event_time.is_some() {
-        return format!("SELECT {columns}, {VALID_FROM}, {VALID_TO} FROM {raw} WHERE {loaded}");
+        return format!(
+            "SELECT {columns}, {from} AS {VALID_FROM}, {until} AS {VALID_TO} FROM {raw} WHERE {loaded}"
+        );
     }
+    let open = format!("SELECT {columns} FROM {raw} WHERE {loaded} AND {is_open}");
+    let Some(is_gone) = is_gone else { return open };
     let last = format!(
-        "SELECT {columns}, row_number() OVER (PARTITION BY {identity} ORDER BY {VALID_TO} > {VALID_FROM} DESC, {VALID_TO} DESC, \
-         {VALID_FROM} DESC) AS __nth FROM {raw} WHERE {loaded} AND {IS_DELETED} AND NOT {IS_CURRENT}"
+        "SELECT {columns}, row_number() OVER (PARTITION BY {identity} ORDER BY {until} > {from} DESC, {until} DESC, \
+         {from} DESC) AS __nth FROM {raw} WHERE {loaded} AND {is_gone}"
     );
     let kept = if durable.is_empty() { "x.__key" } else { "x.__key, x.__durable" };
     let gone = format!(
-        "SELECT {kept}, {} FROM ({last}) x LEFT ANTI JOIN (SELECT {identity} FROM {raw} WHERE {loaded} AND {IS_CURRENT}) c ON {} \
+        "SELECT {kept}, {} FROM ({last}) x LEFT ANTI JOIN (SELECT {identity} FROM {raw} WHERE {loaded} AND {is_open}) c ON {} \
          WHERE x.__nth = 1",
         listed("x", &lookup.dimension_columns),
         equal_keys("x", "c", &lookup.dimension_columns)
     );
     let order = if durable.is_empty() { "__key" } else { "__key, __durable" };
-    format!(
-        "SELECT {order}, {identity} FROM (SELECT {columns} FROM {raw} WHERE {loaded} AND {IS_CURRENT}) UNION ALL {gone}"
-    )
+    format!("SELECT {order}, {identity} FROM ({open}) UNION ALL {gone}")
 }
 
 /// A side of a join; one that is a join itself stands in parentheses.
