@@ -4,13 +4,13 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::error::Result as QueryResult;
 use datafusion::functions::core::expr_fn::{coalesce, nullif};
-use datafusion::logical_expr::{Expr, cast, lit};
+use datafusion::logical_expr::{Expr, lit};
 use datafusion::prelude::DataFrame;
 use kimball_config::{NullPolicy, Pipeline, TableKind};
 
 use crate::EngineError;
 use crate::columns::{OP, TIME, VERSION, literal};
-use crate::layout::{Layout, Role};
+use crate::layout::{Layout, Role, stored_value};
 
 /// The query's output with stored types and without the NULLs that the policy replaces. Change columns
 /// are passed on where the frame has them.
@@ -35,7 +35,9 @@ pub(crate) fn conform(
     let names: Vec<String> = frame.schema().fields().iter().map(|field| field.name().clone()).collect();
     let mut exprs = Vec::with_capacity(names.len());
     for field in &layout.output {
-        let value = cast(column(field.name()), field.data_type().clone());
+        let given = frame.schema().as_arrow().field_with_name(field.name()).map(Field::data_type);
+        let given = given.unwrap_or_else(|_| field.data_type());
+        let value = stored_value(field.name(), column(field.name()), given, field.data_type());
         let value = match is_partition_text(pipeline, field) {
             // Delta has no empty text in a partition: it reads back as NULL.
             true => nullif(value, lit("")),

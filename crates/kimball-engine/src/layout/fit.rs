@@ -7,7 +7,7 @@ use kimball_config::{FileFormat, Pipeline, SourceLocation, TableKind, TableName}
 
 use super::Layout;
 use super::sql_name;
-use super::types::{stores, takes_guessed, widened};
+use super::types::{stores, takes_by_value, takes_guessed, widened};
 use crate::EngineError;
 use crate::columns as name;
 
@@ -88,7 +88,10 @@ impl Layout {
             let is_untyped =
                 output.field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Null);
             let guessed = typing == Typing::Guessed && takes_guessed(stored.data_type(), field.data_type());
-            if is_untyped || guessed || stores(stored.data_type(), field.data_type()) || is_hashdiff(column) {
+            // Rows of a companion have the types of its owner's.
+            let by_value = owner.is_none() && takes_by_value(stored.data_type(), field.data_type());
+            let fits = guessed || by_value || stores(stored.data_type(), field.data_type());
+            if is_untyped || fits || is_hashdiff(column) {
                 continue;
             }
             let difference = format!(

@@ -1,5 +1,6 @@
 //! Which columns a table has and where each comes from.
 
+mod exact;
 mod fact;
 mod fit;
 mod types;
@@ -12,6 +13,7 @@ use kimball_config::{Dimension, Pipeline, Scd, TableKind, TableName, TrackedColu
 use kimball_lake::{read_schema, stored_schema};
 use xxhash_rust::xxh64::xxh64;
 
+pub(crate) use self::exact::stored_value;
 pub(crate) use self::fit::Evolution;
 pub(crate) use self::types::{stores, takes_guessed};
 pub use kimball_lake::sql_name;

@@ -6,6 +6,8 @@ use arrow::datatypes::DataType::{
 
 /// Most digits of a decimal.
 const DIGITS: u8 = 38;
+/// Digits of which a DOUBLE tells every decimal from every other.
+pub(super) const DOUBLE_DIGITS: u8 = 15;
 
 /// Whether a column of type `stored` takes every value of type `staged` as it is.
 pub(crate) fn stores(stored: &DataType, staged: &DataType) -> bool {
@@ -16,7 +18,7 @@ pub(crate) fn stores(stored: &DataType, staged: &DataType) -> bool {
         (Int16, Int8) | (Int32, Int8 | Int16) | (Int64, Int8 | Int16 | Int32) => true,
         (Float64, Float32 | Int8 | Int16 | Int32) | (Float32, Int8 | Int16) => true,
         // Change detection compares typed values (semantics 1.3): 10.00 and 10.0 are one value.
-        (Float64, Decimal128(precision, _)) => *precision <= 15,
+        (Float64, Decimal128(precision, _)) => *precision <= DOUBLE_DIGITS,
         (Decimal128(precision, scale), Decimal128(other, other_scale)) => {
             scale >= other_scale && whole_digits(*precision, *scale) >= whole_digits(*other, *other_scale)
         }
@@ -58,6 +60,13 @@ pub(crate) fn takes_guessed(stored: &DataType, guessed: &DataType) -> bool {
     }
 }
 
+/// Whether a column of type `stored` takes those values of type `staged` that it holds as they are: whether two decimals
+/// are equal does not depend on how many digits their types have room for (semantics 1.3). Any other value is an error
+/// ([`stored_value`](super::stored_value)).
+pub(super) fn takes_by_value(stored: &DataType, staged: &DataType) -> bool {
+    matches!((stored, staged), (Float64, Decimal128(_, _)))
+}
+
 fn integer_digits(kind: &DataType) -> Option<u8> {
     match kind {
         Int8 => Some(3),
@@ -85,5 +94,8 @@ mod tests {
         assert_eq!(widened(&Decimal128(10, 2), &Decimal128(10, 4)), Some(Decimal128(12, 4)));
         assert_eq!(widened(&Decimal128(38, 2), &Decimal128(38, 10)), None);
         assert_eq!(widened(&Decimal128(5, 2), &Int64), Some(Decimal128(21, 2)));
+        assert_eq!(widened(&Decimal128(10, 2), &Float64), Some(Float64));
+        assert_eq!(widened(&Decimal128(18, 2), &Float64), None);
+        assert_eq!(widened(&Float64, &Decimal128(18, 2)), None);
     }
 }
