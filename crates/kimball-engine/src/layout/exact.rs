@@ -9,8 +9,8 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, cast,
 
 use super::types::DOUBLE_DIGITS;
 
-/// The value of the query's column `name` in the type that it is stored in. A decimal of more digits than a DOUBLE tells
-/// apart is an error in a DOUBLE column: the nearest that it holds is another value.
+/// The value of the query's column `name` in the type that it is stored in. In a DOUBLE column a decimal that it would
+/// round is an error: the nearest that it holds is another value.
 pub(crate) fn stored_value(name: &str, value: Expr, given: &DataType, stored: &DataType) -> Expr {
     let digits = match given {
         DataType::Decimal32(precision, scale)
@@ -44,7 +44,7 @@ fn doubles(column: &str, decimals: &Decimal128Array, scale: i8) -> QueryResult<F
     let convert = |unscaled: i128| {
         nearest(unscaled, scale).ok_or_else(|| {
             DataFusionError::Execution(format!(
-                "`{}` of column `{column}` has more digits than the table's double tells apart: let the query round it, or \
+                "`{}` of column `{column}` has more digits than the table's double can hold: let the query round it, or \
                  give the nearest with `CAST({column} AS DOUBLE)`",
                 written(unscaled, scale)
             ))
@@ -53,19 +53,29 @@ fn doubles(column: &str, decimals: &Decimal128Array, scale: i8) -> QueryResult<F
     decimals.try_unary::<_, Float64Type, DataFusionError>(convert)
 }
 
-/// The double that a decimal is written as, `None` for one of too many digits.
+/// The double that is nearest to a decimal; `None` where that is another value: one that is written otherwise, in as few
+/// digits as it takes to tell it from other doubles and in as many as the decimal has.
 fn nearest(unscaled: i128, scale: i8) -> Option<f64> {
-    let (mut digits, mut scale) = (unscaled, i32::from(scale));
+    let (mut digits, mut exponent) = (unscaled, -i32::from(scale));
     while digits != 0 && digits % 10 == 0 {
         digits /= 10;
-        scale -= 1;
+        exponent += 1;
     }
-    let is_told = digits.unsigned_abs() < 10u128.pow(u32::from(DOUBLE_DIGITS));
-    if is_told { format!("{digits}e{}", -scale).parse().ok() } else { None }
+    let double: f64 = format!("{digits}e{exponent}").parse().ok()?;
+    let fewest = format!("{double:e}");
+    let mantissa = fewest.split('e').next().unwrap_or_default();
+    let told: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let is_told = told == digits.unsigned_abs().to_string()
+        || format!("{double:.places$}", places = places(scale)) == written(unscaled, scale);
+    is_told.then_some(double)
+}
+
+fn places(scale: i8) -> usize {
+    usize::try_from(scale).unwrap_or_default()
 }
 
 fn written(unscaled: i128, scale: i8) -> String {
-    let places = usize::try_from(scale).unwrap_or_default();
+    let places = places(scale);
     let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = places + 1);
     let (whole, fraction) = digits.split_at(digits.len() - places);
     let sign = if unscaled < 0 { "-" } else { "" };
@@ -88,9 +98,15 @@ mod tests {
             (10_000_000_000_000_000_000_000_000_000_000, 30, 10.0),
             (999_999_999_999_999, 2, 9_999_999_999_999.99),
             (1, 3, 0.001),
+            (100_000_000_000_000_000_000_000_000_000, 30, 0.1),
+            // More than fifteen digits that a double holds all the same.
+            (123_456_789_012_345_600, 2, 1_234_567_890_123_456.0),
+            (123_456_789_012_345_675, 2, 1_234_567_890_123_456.8),
         ] {
             assert_eq!(nearest(unscaled, scale), Some(double), "{unscaled}e-{scale}");
         }
+        assert_eq!(nearest(123_456_789_012_345_678, 2), None);
+        assert_eq!(nearest(9_007_199_254_740_993, 0), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use arrow::datatypes::DataType::{
 
 /// Most digits of a decimal.
 const DIGITS: u8 = 38;
-/// Digits of which a DOUBLE tells every decimal from every other.
+/// Digits up to which a DOUBLE holds every decimal.
 pub(super) const DOUBLE_DIGITS: u8 = 15;
 
 /// Whether a column of type `stored` takes every value of type `staged` as it is.
