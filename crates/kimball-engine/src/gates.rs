@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use datafusion::prelude::{DataFrame, SessionContext};
 use kimball_config::{Pipeline, TableKind, TableName, Test};
-use kimball_lake::LakeTable;
+use kimball_lake::{LakeTable, read_type};
 
 use crate::EngineError;
 use crate::columns::{IS_CURRENT, IS_DELETED, VALID_TO, is_open, listed, literal, qualified, quoted};
@@ -239,7 +239,7 @@ impl Gates<'_> {
                 });
             };
             self.session.register_table(other, table.rows().await?)?;
-            found.data_type().clone()
+            read_type(found.data_type())
         };
         // Values of different kinds are compared as texts: that one is no number is no error of the test.
         let (left, right) = (qualified("r", field), qualified("w", column));
