@@ -87,11 +87,10 @@ impl Layout {
             // A column that is NULL in every row has no type of its own.
             let is_untyped =
                 output.field_with_name(column).is_ok_and(|field| *field.data_type() == DataType::Null);
-            let guessed = typing == Typing::Guessed && takes_guessed(stored.data_type(), field.data_type());
-            // Rows of a companion have the types of its owner's.
-            let by_value = owner.is_none() && takes_by_value(stored.data_type(), field.data_type());
-            let fits = guessed || by_value || stores(stored.data_type(), field.data_type());
-            if is_untyped || fits || is_hashdiff(column) {
+            let (kind, given) = (stored.data_type(), field.data_type());
+            // Rows of a companion are not cast on their way: they have the types of its owner's.
+            let by_value = owner.is_none() && takes_by_value(kind, given);
+            if is_untyped || by_value || typing.takes(kind, given) || is_hashdiff(column) {
                 continue;
             }
             let difference = format!(
@@ -182,6 +181,11 @@ impl Typing {
             )
         });
         if guessed { Self::Guessed } else { Self::Declared }
+    }
+
+    /// Whether a column of type `stored` takes the values of one of type `given`.
+    fn takes(self, stored: &DataType, given: &DataType) -> bool {
+        stores(stored, given) || (self == Self::Guessed && takes_guessed(stored, given))
     }
 }
 
