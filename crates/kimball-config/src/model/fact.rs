@@ -114,7 +114,8 @@ pub struct ForeignKey {
     pub column: String,
     /// The dimension it points at; `None` when the file only declares the column.
     pub references: Option<TableName>,
-    /// The surrogate key column of that dimension.
+    /// The surrogate key column of that dimension. Where the file leaves it out, it is that of the project's table, of which
+    /// the fingerprint knows nothing; `None` where the project has none, and no key is looked for.
     pub dimension_key: Option<String>,
     /// `relationship: type7`: the member's key is on the row beside the version's.
     pub durable: Option<DurableReference>,

@@ -9,8 +9,8 @@ use crate::name::TableName;
 use crate::problem::Problem;
 use crate::source_text::Span;
 
-/// Holds every foreign key against the table that it references, and decides what an early fact does where its
-/// file does not say (semantics 8.4).
+/// Holds every foreign key against the table that it references, and decides what its file leaves open: what an early
+/// fact does (semantics 8.4), and the surrogate key that keys of the query are looked for in (semantics 8.5).
 pub(super) fn check(loaded: &mut [Loaded]) -> Vec<Problem> {
     let project = ProjectTables::of(loaded);
     let mut problems = Vec::new();
@@ -55,6 +55,8 @@ struct Verdict {
     notes: Vec<String>,
     /// What an early fact does, where the file leaves that open.
     early_arriving: Option<EarlyArriving>,
+    /// The surrogate key of the table, where the file does not name it.
+    dimension_key: Option<String>,
 }
 
 /// Something wrong with a foreign key.
@@ -80,6 +82,9 @@ fn settle(pipeline: &mut Pipeline, verdicts: Vec<Verdict>) {
     for (key, verdict) in fact.foreign_keys.iter_mut().zip(verdicts) {
         if let (Some(lookup), Some(early_arriving)) = (&mut key.lookup, verdict.early_arriving) {
             lookup.early_arriving = early_arriving;
+        }
+        if key.dimension_key.is_none() {
+            key.dimension_key = verdict.dimension_key;
         }
         pipeline.notes.extend(verdict.notes);
     }
@@ -180,12 +185,19 @@ fn judge(key: &ForeignKey, mark: &ForeignKeyMark, project: &ProjectTables) -> Ve
         Some(Referable::Combinations { surrogate_key, .. }) => Some(surrogate_key),
         Some(Referable::Dimension(dimension)) => Some(&dimension.surrogate_key),
     };
-    if let (Some(known), Some(named)) = (surrogate_key, &key.dimension_key)
-        && known != named
-    {
-        let message = format!("the surrogate key of `{table}` is `{known}`, not `{named}`");
-        let help = format!("write `dimension_key: {known}`");
-        verdict.errors.push(Fault::new(mark.dimension_key, message).with_help(help));
+    match (surrogate_key, &key.dimension_key) {
+        (Some(known), Some(named)) if known != named => {
+            let message = format!("the surrogate key of `{table}` is `{known}`, not `{named}`");
+            let help = format!("write `dimension_key: {known}`");
+            verdict.errors.push(Fault::new(mark.dimension_key, message).with_help(help));
+        }
+        (Some(known), None) => verdict.dimension_key = Some(known.clone()),
+        (None, None) => verdict.notes.push(format!(
+            "{}: {table} is not a pipeline of this project and dimension_key is not set, so nothing checks that its \
+             keys exist there",
+            key.column
+        )),
+        (_, Some(_)) => {}
     }
     judge_durable(key, mark, referable, &mut verdict);
     note_idle_restatement(key, referable, &mut verdict);

@@ -27,7 +27,10 @@ fn reference_keys() -> [Key; 4] {
     [
         ("column", text("The column of the fact; no two foreign keys share one.")),
         ("references", table("The dimension, mini-dimension, or junk dimension of another fact.")),
-        ("dimension_key", text("The surrogate key of the dimension.")),
+        (
+            "dimension_key",
+            text("The surrogate key of the dimension; known without it for one of the project."),
+        ),
         ("lookup", lookup()),
     ]
 }

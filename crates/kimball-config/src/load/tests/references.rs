@@ -158,6 +158,51 @@ fn a_fact_has_the_same_fingerprint_alone_and_with_its_dimension() {
     assert_eq!(fingerprint(&together), fingerprint(&[("configs/b.yml", &text)]));
 }
 
+/// A fact whose query gives the foreign key `d_sk`, with what it comes to in the project of these files: the surrogate
+/// key that it is checked in, and the notes of the fact.
+fn given(files: &[(&str, &str)], key: &str) -> (Option<String>, Vec<String>) {
+    let fact = format!(
+        "table_name: gold.sales\ntable_type: fact\nmerge_keys: [n]\nsources: [{{name: silver.sales}}]\n\
+         foreign_keys: [{{column: d_sk, {key}}}]\n"
+    );
+    let mut all = files.to_vec();
+    all.push(("configs/z.yml", fact.as_str()));
+    let (_folder, request) = project(&all);
+    let outcome = load_project(&request);
+    assert_eq!(shown(&outcome), Vec::<String>::new());
+    let mut pipelines = outcome.project.unwrap().pipelines;
+    let pipeline = pipelines.pop().unwrap();
+    let TableKind::Fact(mut fact) = pipeline.kind else { panic!("no fact") };
+    (fact.foreign_keys.remove(0).dimension_key, pipeline.notes)
+}
+
+#[test]
+fn a_key_of_the_query_is_looked_for_in_the_surrogate_key_of_the_table_it_references() {
+    let text = dimension(5);
+    let files = [("configs/a.yml", text.as_str())];
+    let checked = |key: &str| (Some(key.to_owned()), Vec::<String>::new());
+    assert_eq!(given(&files, "references: gold.dim"), checked("sk"));
+    assert_eq!(given(&files, "references: gold.dim, dimension_key: sk"), checked("sk"));
+    assert_eq!(given(&files, "references: gold.m"), checked("m_sk"));
+    assert_eq!(given(&files, "references: gold.other, dimension_key: key"), checked("key"));
+    let note = "d_sk: gold.other is not a pipeline of this project and dimension_key is not set, so nothing checks that \
+                its keys exist there";
+    assert_eq!(given(&files, "references: gold.other"), (None, vec![note.to_owned()]));
+}
+
+#[test]
+fn the_surrogate_key_that_a_file_leaves_out_is_no_part_of_its_fingerprint() {
+    let fact = "table_name: gold.sales\ntable_type: fact\nmerge_keys: [n]\nsources: [{name: silver.sales}]\n\
+                foreign_keys: [{column: d_sk, references: gold.dim}]\n";
+    let fingerprint = |files: &[(&str, &str)]| {
+        let (_folder, request) = project(files);
+        load_project(&request).project.unwrap().pipelines.pop().unwrap().fingerprint
+    };
+    let alone = [("configs/z.yml", fact)];
+    let dimension = dimension(1);
+    assert_eq!(fingerprint(&[("configs/a.yml", dimension.as_str()), alone[0]]), fingerprint(&alone));
+}
+
 #[test]
 fn only_a_type_7_dimension_has_the_durable_key_of_a_relationship() {
     let durable = |key: &str| {
