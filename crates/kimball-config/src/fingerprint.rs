@@ -256,6 +256,7 @@ fn add_source(canonical: &mut Canonical, source: &Source, base_dir: &Path) {
     canonical.list("primary_keys", &source.primary_keys);
     canonical
         .optional("starting_version", source.starting_version.map(|version| version.to_string()).as_deref());
+    canonical.optional("starting_timestamp", source.starting_timestamp.map(|at| at.to_rfc3339()).as_deref());
     canonical.enter("");
 }
 

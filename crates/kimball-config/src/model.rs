@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
+
 use crate::name::TableName;
 use crate::problem::Location;
 
@@ -147,6 +149,8 @@ pub struct Source {
     pub primary_keys: Vec<String>,
     /// First version of the feed to read on the first run; `None` starts with a snapshot.
     pub starting_version: Option<u64>,
+    /// The same as a time: the first version is the one that was committed then or next. Never beside `starting_version`.
+    pub starting_timestamp: Option<DateTime<Utc>>,
     /// What its supplier promises.
     pub contract: Option<Contract>,
 }

@@ -30,6 +30,7 @@ fn pipeline(name: &str, kind: TableKind) -> Pipeline {
             strategy: CdcStrategy::Cdf,
             primary_keys: Vec::new(),
             starting_version: None,
+            starting_timestamp: None,
             contract: None,
         }],
         transformation: None,

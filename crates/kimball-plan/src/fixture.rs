@@ -118,6 +118,7 @@ impl Needs for Pipeline {
             strategy: CdcStrategy::Full,
             primary_keys: Vec::new(),
             starting_version: None,
+            starting_timestamp: None,
             contract: None,
         });
         self

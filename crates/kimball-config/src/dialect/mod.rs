@@ -10,6 +10,7 @@ mod fact_columns;
 mod fact_pattern;
 mod foreign_key;
 mod history;
+mod instant;
 mod junk_dimensions;
 mod key_columns;
 pub(crate) mod keys;

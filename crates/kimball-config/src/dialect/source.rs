@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
+
 use super::columns::plain;
 use super::keys::{SOURCE, STREAMING};
-use super::{contract, duration, options};
+use super::{contract, duration, instant, options};
 use crate::location::absolute_path_or_url;
 use crate::model::{CdcStrategy, FileFormat, Source, SourceLocation};
 use crate::name::{TableName, is_identifier};
@@ -65,7 +67,11 @@ fn read_source(source: &MapReader<'_>, base_dir: &Path) -> Option<(Source, Optio
     // Columns of the source, not of the table: any name will do.
     let primary_keys = source.names("primary_keys").map(|names| plain(names.value)).unwrap_or_default();
     let starting_version = read_starting_version(source, strategy);
-    let streamed_from = read_streaming(source, strategy);
+    let streamed = read_streaming(source, strategy);
+    if starting_version.is_some() && streamed.timestamp.is_some() {
+        let span = source.key_span("starting_version");
+        source.findings().error(span, "either `starting_version` or `starting_timestamp`, not both");
+    }
     let contract::Promise { contract, reference } = contract::read(source, &primary_keys, strategy);
     let source = Source {
         name: name?.value,
@@ -73,7 +79,8 @@ fn read_source(source: &MapReader<'_>, base_dir: &Path) -> Option<(Source, Optio
         location: location?,
         strategy: strategy?,
         primary_keys,
-        starting_version: starting_version.or(streamed_from),
+        starting_version: starting_version.or(streamed.version),
+        starting_timestamp: streamed.timestamp,
         contract,
     };
     Some((source, reference))
@@ -180,10 +187,17 @@ fn read_starting_version(source: &MapReader<'_>, strategy: Option<CdcStrategy>) 
     u64::try_from(version.value).ok()
 }
 
-/// Reads `streaming`, and returns the version that it starts at. A run reads what is there and ends, as the trigger
-/// `available_now` does.
-fn read_streaming(source: &MapReader<'_>, strategy: Option<CdcStrategy>) -> Option<u64> {
-    let streaming = source.mapping("streaming", &STREAMING)?;
+/// Where `streaming` begins a feed.
+#[derive(Debug, Default)]
+struct Start {
+    version: Option<u64>,
+    timestamp: Option<DateTime<Utc>>,
+}
+
+/// Reads `streaming`, and returns where it starts. A run reads what is there and ends, as the trigger `available_now`
+/// does.
+fn read_streaming(source: &MapReader<'_>, strategy: Option<CdcStrategy>) -> Start {
+    let Some(streaming) = source.mapping("streaming", &STREAMING) else { return Start::default() };
     let findings = streaming.findings();
     let triggers = [("available_now", false), ("processing_time", true)];
     let trigger = streaming.choice("trigger", &triggers);
@@ -191,38 +205,54 @@ fn read_streaming(source: &MapReader<'_>, strategy: Option<CdcStrategy>) -> Opti
         duration::read(findings, &interval, "trigger_interval");
     }
     let version = streaming.integer("starting_version", 0);
-    streaming.text("starting_timestamp");
+    let timestamp = streaming
+        .text("starting_timestamp")
+        .and_then(|written| instant::read(findings, &written, "starting_timestamp"));
     if version.is_some() && streaming.node("starting_timestamp").is_some() {
         let span = streaming.key_span("starting_timestamp");
         findings.error(span, "either `starting_version` or `starting_timestamp`, not both");
     }
-    let left_out = ["ignore_deletes", "ignore_changes"].map(|key| (key, streaming.flag(key)));
-    let enabled = streaming.flag("enabled").filter(|flag| flag.value)?;
+    let ignored = ["ignore_deletes", "ignore_changes"].map(|key| (key, streaming.flag(key)));
+    let Some(enabled) = streaming.flag("enabled").filter(|flag| flag.value) else {
+        for key in ["starting_version", "starting_timestamp"] {
+            if streaming.node(key).is_some() {
+                findings.note(format!("streaming: {key} has no effect without `enabled: true`"));
+            }
+        }
+        return Start::default();
+    };
     if trigger.is_some_and(|trigger| trigger.value) {
-        findings.error_with_help(
-            streaming.key_span("trigger"),
-            "a run reads what is there and ends: `trigger: processing_time` is not supported",
-            "use `trigger: available_now`, and call `kimball run` as often as you like",
+        findings.note(
+            "streaming: `trigger: processing_time` has no effect: a run reads what is there and ends; call `kimball run` \
+             as often as you like",
         );
     }
     if strategy == Some(CdcStrategy::Full) {
         findings.error(enabled.span, "`streaming` needs a feed: `cdc_strategy: cdf` or `append`");
     }
-    if streaming.node("starting_timestamp").is_some() {
-        findings.error_with_help(
-            streaming.key_span("starting_timestamp"),
-            "`starting_timestamp` is not supported",
-            "write `starting_version`; DESCRIBE HISTORY tells which version is of that time",
-        );
-    }
-    for (key, flag) in left_out {
+    for (key, flag) in ignored {
         if flag.is_some_and(|flag| flag.value) {
-            findings.error_with_help(
-                streaming.key_span(key),
-                format!("`{key}: true` would lose changes and is not supported"),
-                "remove it: deletes and changes are followed, or use `cdc_strategy: append`",
-            );
+            say_what_is_followed(&streaming, key, strategy);
         }
     }
-    version.and_then(|version| u64::try_from(version.value).ok())
+    Start { version: version.and_then(|version| u64::try_from(version.value).ok()), timestamp }
+}
+
+/// In Spark `ignore_deletes` and `ignore_changes` let a stream of appended rows pass over other commits. It has no use
+/// for them where it reads a change feed, which tells of deletes and changes as what they are.
+fn say_what_is_followed(streaming: &MapReader<'_>, key: &str, strategy: Option<CdcStrategy>) {
+    match strategy {
+        Some(CdcStrategy::Cdf) => streaming.findings().warning(
+            streaming.key_span(key),
+            format!(
+                "`{key}: true` has no effect: deletes and changes of a change feed are followed; `cdc_strategy: append` \
+                 takes inserts alone"
+            ),
+        ),
+        Some(CdcStrategy::Append) => {
+            let note = format!("streaming: {key} has no effect: `cdc_strategy: append` takes inserts alone");
+            streaming.findings().note(note);
+        }
+        Some(CdcStrategy::Full) | None => {}
+    }
 }

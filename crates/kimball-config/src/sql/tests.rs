@@ -14,6 +14,7 @@ fn sources() -> Vec<Source> {
             strategy: CdcStrategy::Cdf,
             primary_keys: Vec::new(),
             starting_version: None,
+            starting_timestamp: None,
             contract: None,
         })
         .into()

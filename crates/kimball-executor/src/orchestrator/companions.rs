@@ -8,6 +8,7 @@ use kimball_engine::{Batch, ChangeSet, MergeTarget, PinnedRows, PinnedSource, Re
 use kimball_lake::{Alteration, Commit, CommitOutcome, LakeTable, LiveRows};
 use kimball_retry::FaultKind;
 
+use super::pins::from_its_start;
 use super::properties::new_table;
 use super::settle::batch_metadata;
 use super::{RunContext, table_id, watermarks};
@@ -111,9 +112,17 @@ impl RunContext {
                     if source.is_feed() && known.map_or(is_first, |known| known <= read) =>
                 {
                     has_moved |= known != Some(read);
-                    match table.at_version(read).await {
-                        Ok(table) => pinned.rows = PinnedRows::Table(table),
-                        Err(_) => are_told = false,
+                    let rows = table.at_version(read).await.ok().map(PinnedRows::Table);
+                    let as_read = match rows {
+                        Some(rows) => {
+                            let pinned = PinnedSource { rows, ..pinned.clone() };
+                            from_its_start(batch.pipeline, pinned).await.ok()
+                        }
+                        None => None,
+                    };
+                    match as_read {
+                        Some(as_read) => pinned = as_read,
+                        None => are_told = false,
                     }
                 }
                 _ => are_told = false,

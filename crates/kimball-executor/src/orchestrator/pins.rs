@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
 use kimball_config::{CdcStrategy, FileFormat, Pipeline, Source, SourceLocation, TableKind, TableName, Test};
 use kimball_engine::{PinnedRows, PinnedSource, Refresh};
-use kimball_lake::{FileSource, LakeError, LakeTable, Warehouse};
+use kimball_lake::{AsOf, FileSource, LakeError, LakeTable, Warehouse};
+use kimball_retry::FaultKind;
 use tokio::sync::Mutex;
 
 use super::{RunContext, table_id, watermarks};
@@ -138,7 +140,7 @@ impl RunContext {
             };
             let pinned = PinnedSource { source: source.clone(), rows, watermark };
             refuse_missing_feed(&pinned)?;
-            sources.push(pinned);
+            sources.push(from_its_start(pipeline, pinned).await?);
         }
         Ok(sources)
     }
@@ -153,6 +155,33 @@ impl RunContext {
         });
         Ok(ours.max_by_key(|row| row.batch_completed_at).and_then(|row| row.last_processed_version))
     }
+}
+
+/// A source that nobody has read yet, with the version that its `starting_timestamp` stands for: the first one that was
+/// committed then or later.
+pub(super) async fn from_its_start(
+    pipeline: &Pipeline,
+    mut pinned: PinnedSource,
+) -> Result<PinnedSource, PipelineError> {
+    let (Some(start), None) = (pinned.source.starting_timestamp, pinned.watermark) else { return Ok(pinned) };
+    let PinnedRows::Table(table) = &pinned.rows else { return Ok(pinned) };
+    // A version of that very instant is to be read: the last one before it is what is asked for.
+    let first = match table.as_of(start - TimeDelta::microseconds(1)).await? {
+        AsOf::Version(before) => before.version() + 1,
+        AsOf::Before { .. } => 0,
+    };
+    if first > table.version() {
+        let message = format!(
+            "{} has no commit of {} or later, its newest version is {}: lower `starting_timestamp`, or leave it out to \
+             begin with what the table holds",
+            pinned.source.name,
+            start.format("%Y-%m-%d %H:%M:%S%.f UTC"),
+            table.version()
+        );
+        return Err(PipelineError::failed(FaultKind::Config, &pipeline.table, message));
+    }
+    pinned.source.starting_version = u64::try_from(first).ok();
+    Ok(pinned)
 }
 
 /// A source without a change feed is refused on the first run (semantics 4.10).

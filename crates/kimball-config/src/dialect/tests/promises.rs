@@ -65,17 +65,72 @@ fn streaming_is_what_a_run_does_anyway() {
         messages(&with_source("streaming: {enabled: false, ignore_deletes: true}")),
         Vec::<String>::new()
     );
+    let timed = "streaming: {enabled: true, trigger: processing_time, trigger_interval: 5 minutes}";
+    let timed = read(&with_source(timed));
+    assert_eq!(timed.problems, Vec::<String>::new());
     assert_eq!(
-        messages(&with_source(
-            "streaming: {enabled: true, trigger: processing_time, starting_version: 1, starting_timestamp: x, ignore_changes: true}"
-        )),
+        timed.notes,
         [
-            "a run reads what is there and ends: `trigger: processing_time` is not supported",
-            "either `starting_version` or `starting_timestamp`, not both",
-            "`starting_timestamp` is not supported",
-            "`ignore_changes: true` would lose changes and is not supported",
+            "streaming: `trigger: processing_time` has no effect: a run reads what is there and ends; call `kimball run` as \
+             often as you like"
         ]
     );
+    assert_eq!(
+        messages(&with_source("cdc_strategy: full, streaming: {enabled: true}")),
+        ["`streaming` needs a feed: `cdc_strategy: cdf` or `append`"]
+    );
+}
+
+#[test]
+fn a_stream_starts_at_a_version_or_at_a_time() {
+    let start = |streaming: &str| {
+        let read = read(&with_source(&format!("streaming: {{{streaming}}}")));
+        assert_eq!(read.problems, Vec::<String>::new());
+        let source = read.pipeline.unwrap().sources.remove(0);
+        (source.starting_version, source.starting_timestamp.map(|at| at.to_rfc3339()), read.notes)
+    };
+    let at = |time: &str| (None::<u64>, Some(time.to_owned()), Vec::<String>::new());
+    assert_eq!(start("enabled: true, starting_timestamp: 2024-02-01"), at("2024-02-01T00:00:00+00:00"));
+    assert_eq!(
+        start("enabled: yes, starting_timestamp: '2024-02-01T01:00:00+02:00'"),
+        at("2024-01-31T23:00:00+00:00")
+    );
+    let note = "streaming: starting_timestamp has no effect without `enabled: true`".to_owned();
+    assert_eq!(start("starting_timestamp: 2024-02-01"), (None, None, vec![note]));
+    assert_eq!(
+        messages(&with_source(
+            "starting_version: 2, streaming: {enabled: true, starting_timestamp: 2024-02-01}"
+        )),
+        ["either `starting_version` or `starting_timestamp`, not both"]
+    );
+    assert_eq!(
+        messages(&with_source("streaming: {enabled: true, starting_version: 1, starting_timestamp: x}")),
+        [
+            "either `starting_version` or `starting_timestamp`, not both",
+            "`starting_timestamp` must be a time such as `2025-01-31 09:30:00`, found `x`",
+        ]
+    );
+}
+
+#[test]
+fn what_a_stream_is_to_ignore_is_followed_in_a_change_feed_and_left_out_by_append() {
+    for key in ["ignore_deletes", "ignore_changes"] {
+        let followed = read(&with_source(&format!("streaming: {{enabled: true, {key}: true}}")));
+        let warning = format!(
+            "4: `{key}: true` has no effect: deletes and changes of a change feed are followed; `cdc_strategy: append` takes \
+             inserts alone"
+        );
+        assert_eq!(followed.problems, [warning]);
+        assert!(followed.pipeline.is_some());
+        let appended = fact("append_only: true").replace(
+            "{name: silver.t}",
+            &format!("{{name: silver.t, cdc_strategy: append, streaming: {{enabled: true, {key}: true}}}}"),
+        );
+        let appended = read(&appended);
+        assert_eq!(appended.problems, Vec::<String>::new());
+        let note = format!("streaming: {key} has no effect: `cdc_strategy: append` takes inserts alone");
+        assert_eq!(appended.notes, [note]);
+    }
 }
 
 #[test]

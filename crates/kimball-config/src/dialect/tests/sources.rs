@@ -20,6 +20,7 @@ fn a_delta_source_is_a_table_of_the_warehouse_or_a_path() {
             strategy: CdcStrategy::Cdf,
             primary_keys: vec!["id".to_owned()],
             starting_version: Some(3),
+            starting_timestamp: None,
             contract: None,
         }
     );

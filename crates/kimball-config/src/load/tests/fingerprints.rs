@@ -81,6 +81,17 @@ fn the_fingerprint_leaves_out_what_changes_no_row() {
 }
 
 #[test]
+fn where_a_feed_starts_is_in_the_fingerprint_as_the_instant_that_it_is() {
+    let from = |time: &str| {
+        let streaming = format!("streaming: {{enabled: true, starting_timestamp: '{time}'}}");
+        fingerprint(&typed(1, "").replace("{name: silver.t}", &format!("{{name: silver.t, {streaming}}}")))
+    };
+    assert_ne!(from("2024-02-01"), fingerprint(&typed(1, "")));
+    assert_ne!(from("2024-02-01"), from("2024-02-02"));
+    assert_eq!(from("2024-02-01"), from("2024-02-01T01:00:00+01:00"));
+}
+
+#[test]
 fn every_setting_of_a_dimension_that_changes_rows_changes_the_fingerprint() {
     let tracked = "track_history_columns: ['*']";
     let history = format!("effective_at: e\n{tracked}");

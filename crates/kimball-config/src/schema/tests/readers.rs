@@ -194,6 +194,7 @@ fn accepted_sources() -> Vec<String> {
         "format: csv, path: data/*.csv, options: {header: 'true', INFERSCHEMA: no, sep: '|', nullValue: '', mode: x}",
         "format: parquet, path: data",
         "streaming: {enabled: false, trigger: processing_time, starting_version: 0}",
+        "streaming: {enabled: true, trigger: processing_time, starting_timestamp: 2024-02-01}",
         "contract: {id: c, version: 1.0, schema: {a: {type: bigint, nullable: no}}, freshness: {max_age: 2 hours}, \
          cdc: {required: true}, quality: [{rule: unique, columns: [a]}, {rule: null_rate, column: a, max_ratio: 1}], \
          temporal: {event_time_column: e}, validation: {mode: sampled, sample_fraction: 0.1, sample_seed: -1}}",
@@ -256,7 +257,6 @@ fn refused() -> Vec<String> {
         "format: csv",
         "starting_version: -1",
         "streaming: {starting_version: 1, starting_timestamp: 2026-01-01}",
-        "streaming: {enabled: true, trigger: processing_time}",
         "contract_ref: a.yml, contract: {id: c, version: 1, schema: {}}",
         "contract: {id: c, version: 1, schema: {a: {}}}",
     ]
