@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{
     CdcStrategy, DeleteEffective, DeleteStrategy, Dimension, EarlyArriving, Fact, FactLoading, FactPattern,
     FileFormat, ForeignKey, History, InvalidAction, KeptChanges, KeyStrategy, Lookup, NullPolicy, Pipeline,
-    Protection, Scd, Severity, Source, SourceLocation, TableKind, TrackedColumns,
+    Protection, Scd, Severity, Source, SourceLocation, TableKind, TrackedColumns, UNRESOLVED_KEYS,
 };
 use crate::name::TableName;
 use crate::sql;
@@ -59,7 +59,19 @@ fn canonical(pipeline: &Pipeline, base_dir: &Path) -> Canonical {
         add_protection(&mut canonical, &personal.protection);
         canonical.enter("");
     }
+    add_unresolved_keys(&mut canonical, pipeline);
     canonical
+}
+
+/// Under another name nobody repairs the rows that wait in the old table. The default is none with a schema either, as
+/// files have always written it so.
+fn add_unresolved_keys(canonical: &mut Canonical, pipeline: &Pipeline) {
+    let table = &pipeline.observability.unresolved_key_table;
+    let is_default = table.rsplit('.').next() == Some(UNRESOLVED_KEYS);
+    let TableKind::Fact(fact) = &pipeline.kind else { return };
+    if !is_default && fact.foreign_keys.iter().any(|key| key.lookup.is_some()) {
+        canonical.field("unresolved_key_table", table);
+    }
 }
 
 /// The value of a secret is no part of it.

@@ -23,6 +23,7 @@ pub use fact::{
     Additivity, Aggregation, DurableReference, EarlyArriving, Fact, FactLoading, FactPattern, ForeignKey,
     InvalidAction, JunkDimension, Lookup, Measure, Milestone,
 };
+pub(crate) use quality::UNRESOLVED_KEYS;
 pub use quality::{
     Compatibility, Contract, ContractColumn, ContractRule, Observability, PiiColumn, Protection, RuleCheck,
     Secret, SecretReference, TemporalRule, Validation, ValidationMode,

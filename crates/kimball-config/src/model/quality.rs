@@ -210,7 +210,10 @@ impl PartialEq for Secret {
 
 impl Eq for Secret {}
 
-/// Where findings about data are kept, and who is told.
+/// The table of rows that wait for a member, where a file does not say.
+pub(crate) const UNRESOLVED_KEYS: &str = "etl_unresolved_dimension_keys";
+
+/// Where findings about data and rows that wait are kept, and who is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observability {
     /// Whether findings are kept at all.
@@ -219,7 +222,9 @@ pub struct Observability {
     pub event_table: String,
     /// The table of the newest event of each key.
     pub temporal_state_table: String,
-    /// What it means when these tables cannot be written; never [`Severity::Skip`].
+    /// The table of rows whose foreign keys wait for a member. Unlike the two others, it decides what later loads do.
+    pub unresolved_key_table: String,
+    /// What it means when the first two cannot be written; never [`Severity::Skip`].
     pub write_failure: Severity,
     /// The environment variable with the URL that is told of failed checks.
     pub webhook: SecretReference,
@@ -233,6 +238,7 @@ impl Default for Observability {
             enabled: true,
             event_table: "etl_data_quality_events".to_owned(),
             temporal_state_table: "etl_contract_temporal_state".to_owned(),
+            unresolved_key_table: UNRESOLVED_KEYS.to_owned(),
             write_failure: Severity::Warn,
             webhook: SecretReference { name: "KIMBALL_ALERT_WEBHOOK_URL".to_owned(), value: None },
             alert_on: vec![Severity::Error],

@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kimball_config::{
-    EarlyArriving, Fact, ForeignKey, Lookup, MergeStrategy, Pipeline, TableKind, TableName,
-};
+use kimball_config::{EarlyArriving, Fact, ForeignKey, Lookup, Pipeline, TableKind, TableName};
 use kimball_control::Lease;
 use kimball_engine::{
     Batch, EarlyMembers, EvidenceChange, MergeTarget, Refresh, StagedBatch, Waiting, unresolved_schema,
@@ -28,7 +26,6 @@ const RECOMPUTATIONS: usize = 20;
 /// How long a dimension that another process loads is waited for, whatever `--on-busy` says: a member is inferred in
 /// far less.
 const PATIENCE: Duration = Duration::from_secs(60);
-const UNRESOLVED: &str = "etl_unresolved_dimension_keys";
 
 /// What rows of a fact wait for, read before its merge.
 #[derive(Debug, Default)]
@@ -204,7 +201,7 @@ impl RunContext {
         let mut awaited = Awaited::default();
         let Some(fact) = fact_of(pipeline) else { return Ok(awaited) };
         if lookups(fact).any(|(_, lookup)| lookup.early_arriving != EarlyArriving::Error) {
-            awaited.unresolved = self.warehouse.open(&self.unresolved).await?;
+            awaited.unresolved = self.warehouse.open(&self.unresolved_of(pipeline)?).await?;
         }
         for (key, _) in lookups(fact) {
             let Some(table) = &key.references else { continue };
@@ -248,7 +245,7 @@ impl RunContext {
         if fact_of(batch.pipeline).is_none() {
             return Ok(false);
         }
-        match self.warehouse.open(&self.unresolved).await? {
+        match self.warehouse.open(&self.unresolved_of(batch.pipeline)?).await? {
             Some(unresolved) => Ok(batch.has_open_keys(&unresolved).await?),
             None => Ok(false),
         }
@@ -277,7 +274,7 @@ impl RunContext {
     ) -> Result<(), PipelineError> {
         let _turn = self.recording.lock().await;
         for _ in 0..RECOMPUTATIONS {
-            let table = self.unresolved_table(batch.pipeline.merge_strategy).await?;
+            let table = self.unresolved_table(batch.pipeline).await?;
             let live = table.live_rows().await?;
             let merged = batch.merge_evidence(change, &table, &live).await?;
             let commit = Commit {
@@ -290,7 +287,7 @@ impl RunContext {
                 return Ok(());
             }
         }
-        Err(contended(batch.pipeline, &self.unresolved.to_string()))
+        Err(contended(batch.pipeline, &self.unresolved_of(batch.pipeline)?.to_string()))
     }
 
     /// Marks the rows that wait no more. The batch is in the log, whatever comes of this: the next one makes up for it.
@@ -301,33 +298,35 @@ impl RunContext {
     ) -> Option<String> {
         let error = self.record_evidence(batch, &resolved?).await.err()?;
         let table = &batch.pipeline.table;
+        let (schema, name) = self.place_of(&batch.pipeline.observability.unresolved_key_table);
         Some(format!(
-            "{table} is loaded, but {} still shows rows as OPEN that have their keys: {}; the next load makes up for it",
-            self.unresolved,
+            "{table} is loaded, but {schema}.{name} still shows rows as OPEN that have their keys: {}; the next load makes up for it",
             error.message_for(table)
         ))
     }
 
-    async fn unresolved_table(&self, strategy: MergeStrategy) -> Result<LakeTable, PipelineError> {
-        if let Some(table) = self.warehouse.open(&self.unresolved).await? {
+    async fn unresolved_table(&self, pipeline: &Pipeline) -> Result<LakeTable, PipelineError> {
+        let id = self.unresolved_of(pipeline)?;
+        if let Some(table) = self.warehouse.open(&id).await? {
             return Ok(table);
         }
-        let properties = BTreeMap::from([deletion_vectors(strategy)]);
+        let properties = BTreeMap::from([deletion_vectors(pipeline.merge_strategy)]);
         let new = NewTable { properties, ..NewTable::default() };
-        match self.warehouse.create(&self.unresolved, &unresolved_schema(), &new).await {
+        match self.warehouse.create(&id, &unresolved_schema(), &new).await {
             Ok(table) => Ok(table),
             // Another process may have made it just now.
-            Err(error) => match self.warehouse.open(&self.unresolved).await? {
+            Err(error) => match self.warehouse.open(&id).await? {
                 Some(table) => Ok(table),
                 None => Err(error.into()),
             },
         }
     }
-}
 
-/// The table of rows that wait.
-pub(super) fn unresolved_id(etl_schema: &str) -> Result<TableId, PipelineError> {
-    Ok(TableId::new(etl_schema, UNRESOLVED)?)
+    /// The table in which rows of a fact are recorded that wait.
+    fn unresolved_of(&self, pipeline: &Pipeline) -> Result<TableId, PipelineError> {
+        let (schema, name) = self.place_of(&pipeline.observability.unresolved_key_table);
+        Ok(TableId::new(&schema, &name)?)
+    }
 }
 
 pub(super) fn fact_of(pipeline: &Pipeline) -> Option<&Fact> {

@@ -53,8 +53,6 @@ pub(crate) struct RunContext {
     pins: Pins,
     /// Every pipeline of the project, whether it runs or not.
     catalogue: Arc<BTreeMap<TableName, Pipeline>>,
-    /// `etl_unresolved_dimension_keys`.
-    unresolved: TableId,
     /// What checks of data came to.
     quality: QualityTables,
     etl_schema: String,
@@ -151,7 +149,6 @@ impl RunContext {
             refresh: settings.refresh(),
             pins: Pins::new(warehouse.clone(), written),
             catalogue,
-            unresolved: facts::unresolved_id(&target.etl_schema)?,
             quality: QualityTables::default(),
             etl_schema: target.etl_schema.clone(),
             inferring: Mutex::new(()),

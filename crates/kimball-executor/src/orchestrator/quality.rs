@@ -151,7 +151,7 @@ impl RunContext {
     }
 
     /// The schema and the name of a table that may be written with a schema or without.
-    fn place_of(&self, table: &str) -> (String, String) {
+    pub(super) fn place_of(&self, table: &str) -> (String, String) {
         match table.split_once('.') {
             Some((schema, name)) => (schema.to_owned(), name.to_owned()),
             None => (self.etl_schema.clone(), table.to_owned()),

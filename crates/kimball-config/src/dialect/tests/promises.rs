@@ -185,13 +185,15 @@ fn contracts_are_checked() {
 #[test]
 fn observability_is_read_and_checked() {
     let read_fine = read(&dimension(
-        "observability: {event_table: ops.events, write_failure: error, webhook_env: HOOK, alert_on: [warn, error]}",
+        "observability: {event_table: ops.events, unresolved_key_table: main.ops.waiting, write_failure: error, \
+         webhook_env: HOOK, alert_on: [warn, error]}",
     ));
     assert_eq!(read_fine.problems, Vec::<String>::new());
     assert_eq!(
         read_fine.pipeline.unwrap().observability,
         Observability {
             event_table: "ops.events".to_owned(),
+            unresolved_key_table: "ops.waiting".to_owned(),
             write_failure: Severity::Error,
             webhook: SecretReference { name: "HOOK".to_owned(), value: None },
             alert_on: vec![Severity::Warn, Severity::Error],
@@ -200,21 +202,36 @@ fn observability_is_read_and_checked() {
     );
     assert_eq!(
         messages(&dimension(
-            "observability: {event_table: a.b.c, webhook_env: 'https://example.com/x', alert_on: [fatal], unresolved_key_table: mine}"
+            "observability: {event_table: a.b.c.d, webhook_env: 'https://example.com/x', alert_on: [fatal], unresolved_key_table: 'a b'}"
         )),
         [
-            "`a.b.c` is no table: write `table` or `schema.table`",
+            "`a.b.c.d` is no table: write `table` or `schema.table`",
             "`webhook_env` is the name of an environment variable",
             "`alert_on` takes `warn` and `error`",
-            "`unresolved_key_table` is always `etl_unresolved_dimension_keys` in the ETL schema; remove it",
+            "`a b` is no table: write `table` or `schema.table`",
         ]
     );
-    assert_eq!(
-        messages(&dimension("observability: {event_table: etl_repeats}")),
-        ["`etl_repeats` is a table of the engine's own; give another name"]
-    );
+    for (key, name) in [
+        ("event_table", "etl_repeats"),
+        ("temporal_state_table", "etl_unresolved_dimension_keys"),
+        ("unresolved_key_table", "ops.etl_control"),
+    ] {
+        assert_eq!(
+            messages(&dimension(&format!("observability: {{{key}: {name}}}"))),
+            [format!("`{name}` is a table of the engine's own; give another name")]
+        );
+    }
     assert_eq!(
         messages(&dimension("observability: {event_table: events, temporal_state_table: events}")),
         ["`event_table` and `temporal_state_table` are two tables"]
+    );
+    assert_eq!(
+        messages(&dimension("observability: {unresolved_key_table: etl_data_quality_events}")),
+        ["`event_table` and `unresolved_key_table` are two tables"]
+    );
+    let said = "observability: {unresolved_key_table: ops.etl_unresolved_dimension_keys}";
+    assert_eq!(
+        pipeline(&dimension(said)).observability.unresolved_key_table,
+        "ops.etl_unresolved_dimension_keys"
     );
 }

@@ -179,6 +179,17 @@ fn every_setting_of_a_fact_that_changes_rows_changes_the_fingerprint() {
 }
 
 #[test]
+fn another_table_of_rows_that_wait_is_in_the_fingerprint_of_facts_that_look_keys_up() {
+    let kept = |table: &str| format!("observability: {{unresolved_key_table: {table}}}");
+    let plain = fingerprint(&fact("", "", ""));
+    for default in ["etl_unresolved_dimension_keys", "ops.etl_unresolved_dimension_keys"] {
+        assert_eq!(fingerprint(&fact("", "", &kept(default))), plain, "{default}");
+    }
+    assert_ne!(fingerprint(&fact("", "", &kept("waiting"))), plain);
+    assert_eq!(fingerprint(&typed(1, &kept("waiting"))), fingerprint(&typed(1, "")));
+}
+
+#[test]
 fn what_only_speaks_of_the_rows_of_a_fact_is_not_in_its_fingerprint() {
     let plain = fingerprint(&fact("", "", ""));
     for more in [
