@@ -7,6 +7,7 @@ mod bad_worlds;
 mod bundle;
 mod command;
 mod companions;
+mod compressed;
 mod crash;
 mod crashes;
 mod effects;

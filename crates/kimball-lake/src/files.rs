@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use datafusion::common::Column;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::functions::core::expr_fn::nullif;
 use datafusion::functions_aggregate::expr_fn::bool_or;
 use datafusion::logical_expr::{Expr, cast, lit};
@@ -208,6 +209,7 @@ impl FileSource {
         let frame = match self.format {
             FileFormat::Csv => {
                 let mut options = self.csv_options(&ending)?.schema_infer_max_records(usize::MAX);
+                options.file_compression_type = compression_of(files)?;
                 options.schema = schema;
                 session.read_csv(paths, options).await
             }
@@ -217,6 +219,7 @@ impl FileSource {
             }
             FileFormat::Json => {
                 let mut options = JsonReadOptions::default().file_extension(&ending);
+                options.file_compression_type = compression_of(files)?;
                 options.schema_infer_max_records = usize::MAX;
                 options.schema = schema;
                 session.read_json(paths, options).await
@@ -294,6 +297,33 @@ fn common_ending(files: &[PathBuf]) -> String {
     let shares = |ending: &str| names.iter().all(|name| name.ends_with(ending));
     let endings = first.char_indices().filter(|(_, c)| *c == '.').filter_map(|(at, _)| first.get(at..));
     endings.into_iter().find(|ending| shares(ending)).unwrap_or_default().to_owned()
+}
+
+/// How files are compressed that are read together: as their names end, by which Spark goes, too.
+fn compression_of(files: &[PathBuf]) -> Result<FileCompressionType, LakeError> {
+    let Some((first, others)) = files.split_first() else { return Ok(FileCompressionType::UNCOMPRESSED) };
+    let compression = compression_by_name(first);
+    match others.iter().find(|file| compression_by_name(file) != compression) {
+        None => Ok(compression),
+        Some(other) => Err(LakeError::BadPath {
+            path: other.display().to_string(),
+            reason: format!(
+                "it is compressed in another way than `{}`, by their names: give each its own source",
+                first.display()
+            ),
+        }),
+    }
+}
+
+fn compression_by_name(file: &Path) -> FileCompressionType {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    match ending.to_ascii_lowercase().as_str() {
+        "gz" => FileCompressionType::GZIP,
+        "bz2" => FileCompressionType::BZIP2,
+        "xz" => FileCompressionType::XZ,
+        "zst" => FileCompressionType::ZSTD,
+        _ => FileCompressionType::UNCOMPRESSED,
+    }
 }
 
 /// Columns without a header go by the names that Spark gives them: `_c0`, `_c1`, …

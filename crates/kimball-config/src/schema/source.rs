@@ -65,11 +65,13 @@ fn reading_keys() -> [Key; 6] {
     ]
 }
 
-/// The options of csv files are offered in Spark's spelling, and taken in any other case as well.
+/// The options of csv files are offered in Spark's spelling, and taken in any other case as well; those of others only
+/// say what happens anyway.
 fn options() -> Shape {
     let options: Map<String, Value> =
         csv_options().into_iter().map(|(option, shape)| (option.to_owned(), shape.into_schema())).collect();
-    texts("How csv files are read, in the names of Spark.").limit("properties", options)
+    texts("How files are read, in the names of Spark; json and parquet files need none.")
+        .limit("properties", options)
 }
 
 fn csv_options() -> [Key; 9] {

@@ -123,9 +123,21 @@ fn sources_are_marked_where_they_go_wrong() {
     );
     check(
         &sources("[{name: c, format: json, path: x, options: {multiLine: true}}]"),
-        "multiLine",
-        "`options.multiline` is not supported yet",
-        "remove it: a json file holds one object a line",
+        "true",
+        "the option `multiline` of a json source can only be `false`",
+        "a json file holds one object a line: write each object, also those of an array, on a line of its own",
+    );
+    check(
+        &sources("[{name: c, format: parquet, path: x, options: {mergeShcema: true}}]"),
+        "mergeShcema",
+        "unknown option `mergeshcema` of a parquet source",
+        "did you mean `mergeschema`?",
+    );
+    check(
+        &sources("[{name: c, format: parquet, path: x, options: {header: true}}]"),
+        "header",
+        "unknown option `header` of a parquet source",
+        "remove it: parquet files are read without options",
     );
     let near = told(&sources("[{name: c, format: csv, path: x, options: {haeder: true}}]"));
     assert!(near[0].2.starts_with("did you mean `header`? the options are `header`, "), "{}", near[0].2);

@@ -139,8 +139,55 @@ fn reader_options_are_known_and_have_fitting_values() {
         csv("samplingRatio: 0.5").notes,
         ["the option samplingratio has no effect: types are inferred from all rows"]
     );
-    assert_eq!(
-        messages(&with_source("name: c, format: json, path: x, options: {multiLine: true}")),
-        ["`options.multiline` is not supported yet"]
-    );
+}
+
+#[test]
+fn options_of_json_and_parquet_files_may_say_what_happens_anyway() {
+    let read = |format: &str, options: &str| {
+        let read = read(&with_source(&format!("name: c, format: {format}, path: x, options: {{{options}}}")));
+        if let Some(pipeline) = &read.pipeline {
+            let SourceLocation::Files { options, .. } = &pipeline.sources[0].location else {
+                panic!("no files")
+            };
+            assert!(options.is_empty(), "{options:?}");
+        }
+        (read.problems, read.notes)
+    };
+    let (none, fine) = (Vec::<String>::new(), (Vec::<String>::new(), Vec::<String>::new()));
+    assert_eq!(read("json", "multiLine: 'false', allowComments: no, inferSchema: true"), fine);
+    assert_eq!(read("parquet", "mergeSchema: 'true', datetimeRebaseMode: CORRECTED"), fine);
+    assert_eq!(read("parquet", "recursiveFileLookup: true, ignoreCorruptFiles: false"), fine);
+    for (format, option, note) in [
+        ("json", "mode: PERMISSIVE", "mode has no effect: a malformed line is always an error"),
+        ("json", "encoding: latin1", "encoding has no effect: files are read as UTF-8"),
+        (
+            "json",
+            "compression: gzip",
+            "compression has no effect: files are decompressed as their names end: .gz, .bz2, .xz or .zst",
+        ),
+        (
+            "parquet",
+            "mergeSchema: false",
+            "mergeschema has no effect: the columns are those of all files together",
+        ),
+    ] {
+        assert_eq!(read(format, option), (none.clone(), vec![format!("the option {note}")]), "{option}");
+    }
+    for (format, option, message) in [
+        ("json", "multiLine: true", "the option `multiline` of a json source can only be `false`"),
+        (
+            "json",
+            "primitivesAsString: on",
+            "the option `primitivesasstring` of a json source can only be `false`",
+        ),
+        (
+            "parquet",
+            "int96RebaseMode: LEGACY",
+            "the option `int96rebasemode` of a parquet source can only be `corrected`",
+        ),
+        ("parquet", "mergeSchema: maybe", "the option `mergeschema` must be true or false, found `maybe`"),
+        ("json", "sep: ';'", "unknown option `sep` of a json source"),
+    ] {
+        assert_eq!(read(format, option), (vec![format!("4: {message}")], none.clone()), "{option}");
+    }
 }
