@@ -14,6 +14,7 @@ mod docs;
 mod retry;
 mod selectors;
 mod texts;
+mod validate;
 
 /// The project that `kimball init` makes.
 pub fn begun() -> Project {

@@ -13,14 +13,14 @@ use crate::json_line::json_line;
 use crate::output::Output;
 use crate::stderr;
 
-/// Checks all files and shows all problems.
+/// Checks all files and shows all problems, and what is none and worth knowing.
 pub fn validate(configs: &Configs, options: &Options) -> Result<Exit, Failure> {
     let mut output = Output::new(io::stdout());
     let built = options.builder(configs).build();
     let exit = if options.format == Format::Json {
         as_json(&built, &mut output)?
     } else {
-        as_text(&built?, &mut output);
+        as_text(&built?, options, &mut output);
         Exit::Success
     };
     match output.take_error() {
@@ -29,9 +29,13 @@ pub fn validate(configs: &Configs, options: &Options) -> Result<Exit, Failure> {
     }
 }
 
-fn as_text(executor: &PipelineExecutor, output: &mut Output<impl io::Write>) {
+fn as_text(executor: &PipelineExecutor, options: &Options, output: &mut Output<impl io::Write>) {
     for warning in executor.warnings() {
         stderr::line(format_args!("{warning}\n"));
+    }
+    let notes = notes(executor);
+    for note in notes.iter().filter(|_| !options.quiet) {
+        stderr::note(format_args!("{}\n --> {}\n", note.message, note.file));
     }
     let pipelines = counted(executor.project().pipelines.len(), "pipeline");
     let waves = counted(executor.plan().waves().len(), "wave");
@@ -39,7 +43,31 @@ fn as_text(executor: &PipelineExecutor, output: &mut Output<impl io::Write>) {
         0 => "no problems".to_owned(),
         count => counted(count, "warning"),
     };
-    output.line(format_args!("✓ {pipelines} in {waves}: {warnings}"));
+    let noted = match notes.len() {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "note")),
+    };
+    output.line(format_args!("✓ {pipelines} in {waves}: {warnings}{noted}"));
+}
+
+/// Something that is no problem, as an object.
+#[derive(Serialize)]
+struct Note<'a> {
+    table_name: String,
+    file: String,
+    message: &'a str,
+}
+
+fn notes(executor: &PipelineExecutor) -> Vec<Note<'_>> {
+    let mut notes = Vec::new();
+    for pipeline in &executor.project().pipelines {
+        notes.extend(pipeline.notes.iter().map(|message| Note {
+            table_name: pipeline.table.to_string(),
+            file: pipeline.config_path.display().to_string(),
+            message,
+        }));
+    }
+    notes
 }
 
 /// One problem, as an object.
@@ -62,7 +90,7 @@ struct Verdict {
     waves: Option<usize>,
 }
 
-/// A line a problem, then a line with the verdict.
+/// A line a problem, a line a note, then a line with the verdict.
 fn as_json(
     built: &Result<PipelineExecutor, ExecutorError>,
     output: &mut Output<impl io::Write>,
@@ -80,6 +108,9 @@ fn as_json(
     };
     for problem in found {
         output.write(json_line("problem", problem)?);
+    }
+    for note in built.as_ref().map(notes).unwrap_or_default() {
+        output.write(json_line("note", note)?);
     }
     output.write(json_line("validated", verdict)?);
     Ok(exit)
