@@ -270,6 +270,21 @@ pub enum Test {
     Expression(String),
 }
 
+impl TableKind {
+    /// What `column` is, with its article, where rows are found by it.
+    pub(crate) fn identity(&self, column: &str) -> Option<&'static str> {
+        let any = |names: &[String]| names.iter().any(|name| name.to_lowercase() == column.to_lowercase());
+        match self {
+            Self::Dimension(dimension) => any(&dimension.natural_keys).then_some("a natural key"),
+            Self::Fact(fact) if any(&fact.merge_keys) => Some("a merge key"),
+            Self::Fact(fact) => {
+                let mut lookups = fact.foreign_keys.iter().filter_map(|key| key.lookup.as_ref());
+                lookups.any(|lookup| any(&lookup.source_columns)).then_some("a source column of a lookup")
+            }
+        }
+    }
+}
+
 impl Pipeline {
     /// `dimension` or `fact`, as `table_type` is written.
     pub fn table_type(&self) -> &'static str {
@@ -295,14 +310,7 @@ impl Pipeline {
 
     /// Whether rows are found by a column: a natural key, a merge key, or an identity that a lookup starts from.
     pub fn is_identity(&self, column: &str) -> bool {
-        let any = |names: &[String]| names.iter().any(|name| name.to_lowercase() == column.to_lowercase());
-        match &self.kind {
-            TableKind::Dimension(dimension) => any(&dimension.natural_keys),
-            TableKind::Fact(fact) => {
-                let mut lookups = fact.foreign_keys.iter().filter_map(|key| key.lookup.as_ref());
-                any(&fact.merge_keys) || lookups.any(|lookup| any(&lookup.source_columns))
-            }
-        }
+        self.kind.identity(column).is_some()
     }
 
     /// Whether the table keeps history rows of its own: types 2, 6 and 7.

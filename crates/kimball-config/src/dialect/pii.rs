@@ -148,28 +148,22 @@ enum Needs {
 
 /// What a column is to its table besides an attribute; the strongest need first.
 fn role_of(kind: &TableKind, column: &str) -> Option<(&'static str, Needs)> {
+    if let Some(identity) = kind.identity(column) {
+        return Some((identity, Needs::Identity));
+    }
     let is = |name: &String| super::columns::same(name, column);
-    let any = |names: &[String]| names.iter().any(is);
     match kind {
         TableKind::Dimension(dimension) => {
             let effective = dimension.scd.history().and_then(|history| history.effective_at.as_ref());
-            match () {
-                () if any(&dimension.natural_keys) => Some(("a natural key", Needs::Identity)),
-                () if effective.is_some_and(is) => Some(("`effective_at`", Needs::Value)),
-                () => None,
-            }
+            effective.is_some_and(is).then_some(("`effective_at`", Needs::Value))
         }
         TableKind::Fact(fact) => {
-            let lookups = || fact.foreign_keys.iter().filter_map(|key| key.lookup.as_ref());
+            let mut lookups = fact.foreign_keys.iter().filter_map(|key| key.lookup.as_ref());
             match () {
-                () if any(&fact.merge_keys) => Some(("a merge key", Needs::Identity)),
-                () if lookups().any(|lookup| any(&lookup.source_columns)) => {
-                    Some(("a source column of a lookup", Needs::Identity))
-                }
-                () if lookups().any(|lookup| lookup.event_time.as_ref().is_some_and(is)) => {
+                () if lookups.any(|lookup| lookup.event_time.as_ref().is_some_and(is)) => {
                     Some(("an event time", Needs::Value))
                 }
-                () if any(&fact.partition_by) => Some(("a partition column", Needs::Presence)),
+                () if fact.partition_by.iter().any(is) => Some(("a partition column", Needs::Presence)),
                 () if fact.measures.iter().any(|measure| is(&measure.column)) => {
                     Some(("a measure", Needs::Presence))
                 }

@@ -260,6 +260,8 @@ fn identities_that_are_protected_differently_are_told_of() {
     assert_eq!(notes(&token("id", "KEY"), &token("ID", "KEY"), same), none);
     assert_eq!(notes(&token("id", "KEY"), &token("id2", "KEY"), renamed), none);
     assert_eq!(notes(&hash("id"), &hash("id"), same), none);
+    // What is hashed is the name in the query, which this does not tell.
+    assert_eq!(notes(&hash("id"), &hash("ID"), "source_columns: [Id], dimension_columns: [id]"), none);
     assert_eq!(notes(&token("note", "KEY"), "", same), none, "no identity");
     assert_eq!(
         notes(&token("id", "KEY"), "", same),
