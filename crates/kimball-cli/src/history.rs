@@ -132,10 +132,18 @@ mod tests {
             updated_at: at(3).unwrap(),
         };
         assert_eq!(
-            text_of(&[row], None),
+            text_of(std::slice::from_ref(&row), None),
             "STARTED (UTC)        TARGET    SOURCE      STATUS  SECONDS  READ  WRITTEN  VERSION  ERROR\n\
              2025-01-01 00:00:00  gold.dim  silver.dim  FAILED      3.0     7        -        -  DataQualityError: two\n"
         );
         assert_eq!(text_of(&[], None), "No runs yet.\n");
+        // A long error takes no room from the figures.
+        let long = ControlRow { error_message: Some(format!("SqlError: {}", "x".repeat(200))), ..row };
+        let told = text_of(&[long], Some(110));
+        assert!(
+            told.starts_with("STARTED (UTC)        TARGET    SOURCE      STATUS  SECONDS  READ  WRITTEN"),
+            "{told}"
+        );
+        assert!(told.contains("VERSION  ERROR\n") && told.ends_with("x…\n"), "{told}");
     }
 }

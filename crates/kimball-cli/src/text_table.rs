@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Characters of text in the last column that are worth a line: what is behind them may be cut.
+const LEAST_TEXT: usize = 20;
+
 /// On which side of its column a cell stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
@@ -31,7 +34,8 @@ impl<const N: usize> TextTable<N> {
     }
 
     /// The table in lines of at most `width` columns (`None`: as wide as it is): columns are left out in the order of
-    /// `expendable`, which is said behind the rows, and what is still too wide is cut.
+    /// `expendable`, which is said behind the rows, and what is still too wide is cut. No column is left out for a long
+    /// text in the last one.
     pub fn within(&self, width: Option<usize>, expendable: &[&str]) -> String {
         let Some(width) = width else { return self.to_string() };
         let headings: Vec<&str> = self.rows.iter().take(1).flatten().map(String::as_str).collect();
@@ -40,7 +44,7 @@ impl<const N: usize> TextTable<N> {
             std::array::from_fn(|place| headings.get(place).is_none_or(|name| !left_out.contains(name)))
         };
         for name in expendable {
-            if self.width(is_shown(&left_out)) <= width {
+            if self.needed(is_shown(&left_out)) <= width {
                 break;
             }
             left_out.push(name);
@@ -57,9 +61,16 @@ impl<const N: usize> TextTable<N> {
         text
     }
 
-    /// Of the columns that are shown, with the space between them.
-    fn width(&self, is_shown: [bool; N]) -> usize {
-        self.lines(is_shown).map(|line| line.chars().count()).max().unwrap_or_default()
+    /// What the columns that are shown need, with the space between them.
+    fn needed(&self, is_shown: [bool; N]) -> usize {
+        let columns = self.widths().into_iter().zip(self.aligns).zip(is_shown);
+        let mut shown: Vec<(usize, Align)> =
+            columns.filter_map(|(column, shown)| shown.then_some(column)).collect();
+        if let Some((width, Align::Left)) = shown.last_mut() {
+            *width = (*width).min(LEAST_TEXT);
+        }
+        let gaps = 2 * shown.len().saturating_sub(1);
+        shown.into_iter().map(|(width, _)| width).sum::<usize>() + gaps
     }
 
     fn lines(&self, is_shown: [bool; N]) -> impl Iterator<Item = String> {
@@ -116,6 +127,24 @@ mod tests {
         assert_eq!(table().to_string(), whole);
         assert_eq!(table().within(None, &["ROWS"]), whole);
         assert_eq!(table().within(Some(26), &["ROWS"]), whole);
+    }
+
+    #[test]
+    fn a_long_text_in_the_last_column_is_cut_before_a_column_is_left_out() {
+        let mut table = table();
+        table.row([
+            "gold.g".to_owned(),
+            "7".to_owned(),
+            "it is gone and nobody knows where it went".to_owned(),
+        ]);
+        assert_eq!(
+            table.within(Some(38), &["ROWS"]),
+            "NAME      ROWS  ERROR\ngold.dim    12\ngold.f       1  it is gone\n\
+             gold.g       7  it is gone and nobody…\n"
+        );
+        // Where hardly anything of the text would be left, its column goes before it.
+        let narrow = table.within(Some(28), &["ROWS"]);
+        assert!(narrow.contains("gold.g    it is gone and no…\n(no room for ROWS: "), "{narrow}");
     }
 
     #[test]
