@@ -1,8 +1,11 @@
 //! Workers: several pipelines at a time, and no row of the control table gets lost among them.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
+
+use kimball::{EventKind, PipelineExecutor};
 
 use crate::project::Project;
 use crate::shop;
@@ -103,4 +106,41 @@ fn pipelines_that_start_when_they_are_ready_load_what_waves_load() {
         }
     }
     ready.require_honest_control();
+}
+
+#[test]
+fn pipelines_of_one_run_read_the_files_that_its_first_one_found() {
+    let project = Project::of(&shop::files());
+    fs::remove_dir_all(project.root().join("configs")).unwrap();
+    for name in ["a", "b"] {
+        let config = format!(
+            "table_name: gold.dim_{name}\ntable_type: dimension\nscd_type: 1\n\
+             keys: {{surrogate_key: sk, natural_keys: [id]}}\n\
+             sources: [{{name: people, format: csv, path: data/*.csv}}]\n"
+        );
+        project.write(&format!("configs/dim_{name}.yml"), &config);
+    }
+    project.write("data/1.csv", "id,city\n1,Rome\n");
+    let late = project.root().join("data/2.csv");
+    let load = || {
+        let late = late.clone();
+        let executor = PipelineExecutor::builder()
+            .working_dir(project.root())
+            .environment(BTreeMap::new())
+            .max_workers(1)
+            .observer(move |event| {
+                if let EventKind::PipelineCompleted(_) = event.kind {
+                    fs::write(&late, "id,city\n2,Oslo\n").unwrap();
+                }
+            })
+            .build();
+        let summary = executor.unwrap().run().unwrap();
+        let read =
+            |place: usize| (summary.results[place].rows_read, summary.results[place].sources[0].to_version);
+        (read(0), read(1))
+    };
+    let (first, second) = load();
+    assert_eq!((first.0, first), (1, second));
+    let (first, second) = load();
+    assert_eq!((first.0, first.1), (2, second.1), "the next run reads what came");
 }

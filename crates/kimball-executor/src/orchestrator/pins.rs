@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use kimball_config::{CdcStrategy, FileFormat, Pipeline, Source, SourceLocation, TableKind, TableName, Test};
+use kimball_control::BatchStatus;
 use kimball_engine::{PinnedRows, PinnedSource, Refresh};
 use kimball_lake::{AsOf, FileSource, LakeError, LakeTable, Warehouse};
 use kimball_retry::FaultKind;
@@ -19,11 +20,13 @@ pub(super) struct Pins {
     warehouse: Warehouse,
     written: BTreeSet<TableName>,
     tables: Mutex<BTreeMap<String, LakeTable>>,
+    /// Files as they were listed first.
+    files: Mutex<Vec<(SourceLocation, FileSource)>>,
 }
 
 impl Pins {
     pub(super) fn new(warehouse: Warehouse, written: BTreeSet<TableName>) -> Self {
-        Self { warehouse, written, tables: Mutex::default() }
+        Self { warehouse, written, tables: Mutex::default(), files: Mutex::default() }
     }
 
     async fn rows(&self, source: &Source) -> Result<PinnedRows, PipelineError> {
@@ -53,12 +56,19 @@ impl Pins {
                 PinnedRows::Table(table)
             }
             SourceLocation::Files { format, path, options } => {
-                let format = match format {
-                    FileFormat::Csv => kimball_lake::FileFormat::Csv,
-                    FileFormat::Parquet => kimball_lake::FileFormat::Parquet,
-                    FileFormat::Json => kimball_lake::FileFormat::Json,
+                let mut listed = self.files.lock().await;
+                // Files that are gone cannot be read, whoever listed them.
+                listed.retain(|(location, files)| *location != source.location || files.bytes().is_ok());
+                let known = listed.iter().find(|(location, _)| *location == source.location);
+                let files = match known {
+                    Some((_, files)) => files.clone(),
+                    None => {
+                        let files = FileSource::list(format_of(*format), path, options)?;
+                        listed.push((source.location.clone(), files.clone()));
+                        files
+                    }
                 };
-                PinnedRows::Files(FileSource::list(format, path, options)?)
+                PinnedRows::Files(files)
             }
         })
     }
@@ -125,7 +135,7 @@ impl RunContext {
             let rows = self.pins.rows(source).await?;
             let watermark = match target {
                 _ if self.refresh != Refresh::Incremental => None,
-                Some(target) if is_ours => watermarks::watermark_of(target, pipeline, source).await?,
+                Some(target) if is_ours => self.watermark(target, pipeline, source).await?,
                 Some(_) if source.strategy != CdcStrategy::Full => {
                     self.last_success(pipeline, source).await?
                 }
@@ -143,6 +153,50 @@ impl RunContext {
             sources.push(from_its_start(pipeline, pinned).await?);
         }
         Ok(sources)
+    }
+
+    /// The watermark of a source. A feed cannot go on from one of another table, whose versions say nothing about its own;
+    /// a snapshot is read whole, whatever was read before.
+    async fn watermark(
+        &self,
+        target: &LakeTable,
+        pipeline: &Pipeline,
+        source: &Source,
+    ) -> Result<Option<i64>, PipelineError> {
+        let watermark = watermarks::watermark_of(target, pipeline, source).await?;
+        let Some(read) = watermark.filter(|_| source.strategy != CdcStrategy::Full) else {
+            return Ok(watermark);
+        };
+        let is_its_own = match watermarks::is_of_this_table(target, pipeline, source).await? {
+            Some(told) => told,
+            None => !self.has_read_others_alone(pipeline, source).await?,
+        };
+        if is_its_own {
+            return Ok(watermark);
+        }
+        let Source { name, alias, .. } = source;
+        let message = format!(
+            "`{alias}` was another table before, which was read up to version {read}: going on from there would leave out \
+             what {name} holds already. Let `{alias}` be that table again, give {name} an alias of its own, or run with \
+             --full-refresh, which reads it whole and reconciles"
+        );
+        Err(PipelineError::failed(FaultKind::Config, &pipeline.table, message))
+    }
+
+    /// Whether the control table tells of batches that read other tables, and of none that read this one.
+    async fn has_read_others_alone(
+        &self,
+        pipeline: &Pipeline,
+        source: &Source,
+    ) -> Result<bool, PipelineError> {
+        let target = pipeline.table.to_string();
+        let rows = self.control.rows().await?;
+        let read = rows.iter().filter(|row| {
+            row.target_table == target && row.batch_status.as_deref() == Some(BatchStatus::Success.as_str())
+        });
+        // Further aliases of a table stand behind its name.
+        let read: BTreeSet<&str> = read.filter_map(|row| row.source_table.split('#').next()).collect();
+        Ok(!read.is_empty() && !read.into_iter().any(|name| is_called(source, name)))
     }
 
     async fn last_success(&self, pipeline: &Pipeline, source: &Source) -> Result<Option<i64>, PipelineError> {
@@ -184,6 +238,20 @@ pub(super) async fn from_its_start(
     Ok(pinned)
 }
 
+/// Whether a name in the control table is that of a source, with a catalog or without.
+fn is_called(source: &Source, name: &str) -> bool {
+    let is_table = |table: &TableName| TableName::parse(name).is_ok_and(|written| written == *table);
+    source.name == name || matches!(&source.location, SourceLocation::Table(table) if is_table(table))
+}
+
+fn format_of(format: FileFormat) -> kimball_lake::FileFormat {
+    match format {
+        FileFormat::Csv => kimball_lake::FileFormat::Csv,
+        FileFormat::Parquet => kimball_lake::FileFormat::Parquet,
+        FileFormat::Json => kimball_lake::FileFormat::Json,
+    }
+}
+
 /// A source without a change feed is refused on the first run (semantics 4.10).
 fn refuse_missing_feed(pinned: &PinnedSource) -> Result<(), PipelineError> {
     match &pinned.rows {
@@ -193,5 +261,63 @@ fn refuse_missing_feed(pinned: &PinnedSource) -> Result<(), PipelineError> {
             Err(LakeError::NoChangeFeed { table: pinned.source.name.clone() }.into())
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::fs;
+
+    use kimball_config::{FileFormat, Source, SourceLocation};
+    use kimball_engine::PinnedRows;
+    use kimball_lake::Warehouse;
+
+    use super::{Pins, is_called};
+    use crate::fixture::dimension;
+
+    fn source() -> Source {
+        dimension("gold.dim_a").sources.remove(0)
+    }
+
+    async fn version(pins: &Pins, source: &Source) -> i64 {
+        match pins.rows(source).await.unwrap() {
+            PinnedRows::Files(files) => files.version(),
+            PinnedRows::Table(table) => table.version(),
+        }
+    }
+
+    #[tokio::test]
+    async fn files_are_listed_once_a_run_and_anew_when_one_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().display().to_string();
+        let write = |name: &str| fs::write(folder.path().join(name), "id\n1\n").unwrap();
+        let pins = || Pins::new(Warehouse::new(&root, &BTreeMap::new()).unwrap(), BTreeSet::new());
+        let location = |options| SourceLocation::Files {
+            format: FileFormat::Csv,
+            path: format!("{root}/*.csv"),
+            options,
+        };
+        let files = Source { location: location(BTreeMap::new()), ..source() };
+        write("a.csv");
+        let run = pins();
+        let first = version(&run, &files).await;
+        write("b.csv");
+        assert_eq!(version(&run, &files).await, first);
+        let next = version(&pins(), &files).await;
+        assert_ne!(next, first, "the next run sees what came");
+        fs::remove_file(folder.path().join("a.csv")).unwrap();
+        let left = version(&run, &files).await;
+        assert!(left != first && left != next);
+    }
+
+    #[test]
+    fn a_source_is_called_by_its_name_with_a_catalog_or_without() {
+        let named = |name: &str| is_called(&source(), name);
+        assert_eq!(source().name, "silver.dim_a");
+        assert!(named("silver.dim_a") && named("main.silver.dim_a"));
+        assert!(!named("bronze.dim_a") && !named("dim_a"));
     }
 }

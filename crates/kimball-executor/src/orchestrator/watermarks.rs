@@ -1,9 +1,10 @@
 //! What a target's log says about its batches: application transactions and their names (semantics 9).
 
-use kimball_config::{Pipeline, Source, TableName};
+use kimball_config::{Pipeline, Source, SourceLocation, TableName};
 use kimball_engine::{PinnedSource, defaults_id};
 use kimball_lake::LakeTable;
 use kimball_retry::FaultKind;
+use xxhash_rust::xxh64::xxh64;
 
 use crate::error::PipelineError;
 
@@ -15,6 +16,21 @@ pub(super) fn watermark_id(pipeline: &Pipeline, alias: &str) -> String {
 /// The transaction that remembers that a source was read at all, under whatever alias.
 fn source_id(pipeline: &Pipeline, source: &Source) -> String {
     format!("{}@{}", pipeline.table, source.name)
+}
+
+/// The transaction with the fingerprint of the table that the watermark of an alias counts versions of.
+fn read_id(pipeline: &Pipeline, alias: &str) -> String {
+    format!("{}/{alias}#table", pipeline.table)
+}
+
+/// What tells the table of a source from others: its address in the warehouse, or the name of what lies elsewhere,
+/// which may move.
+fn table_fingerprint(source: &Source) -> i64 {
+    let address = match &source.location {
+        SourceLocation::Table(table) => format!("{}.{}", table.schema(), table.table()),
+        SourceLocation::DeltaPath(_) | SourceLocation::Files { .. } => source.name.clone(),
+    };
+    (xxh64(address.as_bytes(), 0) >> 1).cast_signed()
 }
 
 fn config_id(pipeline: &Pipeline) -> String {
@@ -72,6 +88,21 @@ pub(super) async fn watermark_of(
     Err(PipelineError::failed(FaultKind::Config, &pipeline.table, message))
 }
 
+/// Whether the watermark of a source's alias counts versions of the table that the source reads; `None` where the log does
+/// not tell.
+pub(super) async fn is_of_this_table(
+    target: &LakeTable,
+    pipeline: &Pipeline,
+    source: &Source,
+) -> Result<Option<bool>, PipelineError> {
+    if let Some(read) = target.transaction(&read_id(pipeline, &source.alias)).await? {
+        return Ok(Some(read == table_fingerprint(source)));
+    }
+    // Logs have not always told more than which sources were read, under whatever alias.
+    let was_read = target.transaction(&source_id(pipeline, source)).await?.is_some();
+    Ok(was_read.then_some(true))
+}
+
 /// The transaction that counts the batches of a table whose companions have to follow it: a companion with the
 /// same count holds what the table holds.
 pub(super) fn batches_id(pipeline: &Pipeline) -> String {
@@ -109,9 +140,10 @@ pub(super) async fn still_holds_defaults(
 
 /// The transactions that a batch commits with its rows.
 pub(super) fn transactions(pipeline: &Pipeline, sources: &[PinnedSource]) -> Vec<(String, i64)> {
-    let mut all = Vec::with_capacity(sources.len() * 2 + 1);
+    let mut all = Vec::with_capacity(sources.len() * 3 + 1);
     for pinned in sources {
         all.push((watermark_id(pipeline, &pinned.source.alias), pinned.version()));
+        all.push((read_id(pipeline, &pinned.source.alias), table_fingerprint(&pinned.source)));
         let seen = (source_id(pipeline, &pinned.source), 1);
         if !all.contains(&seen) {
             all.push(seen);
