@@ -103,9 +103,16 @@ fn a_log_entry_of_the_target_that_is_missing_is_an_error() {
     let kept = fs::read(&entry).unwrap();
     fs::remove_file(&entry).unwrap();
     storage_error(&project);
+    project.call("status").with_code(3);
     fs::write(&entry, kept).unwrap();
     let summary = project.load(&format!("-s {TABLE} {}", shop::SECOND_RUN));
     assert_eq!(result_of(&summary, TABLE)["up_to_date"], true);
+    // Nothing was to be loaded; that all is well again is told nevertheless.
+    project.call("status").with_code(0);
+    assert!(
+        project.control().iter().any(|row| result_of(&summary, TABLE)["batch_id"] == row.batch_id.as_str())
+    );
+    project.require_honest_control();
 }
 
 #[test]
@@ -180,6 +187,24 @@ fn a_load_that_cannot_even_begin_is_a_failure_in_the_control_table() {
     assert!(message.starts_with("StorageError: ") && message.contains(SOURCE), "{message}");
     let told = project.call("status").with_code(3).stdout;
     assert!(told.contains("0 running, 1 failed"), "{told}");
+    fs::write(&entry, kept).unwrap();
+    require_mended(&project);
+}
+
+#[test]
+fn a_lease_that_cannot_be_taken_is_a_failure_in_the_control_table() {
+    let project = loaded();
+    let before = project.control();
+    let entry = project.commit_file("gold.etl_leases", 1);
+    let kept = fs::read(&entry).unwrap();
+    fs::write(&entry, b"nonsense").unwrap();
+    let ended = project.call(&format!("run --format json -s {TABLE} {}", shop::SECOND_RUN)).with_code(1);
+    let result = result_of(&ended.summary(), TABLE).clone();
+    assert!(result["error_message"].as_str().unwrap().contains("etl_leases"), "{result}");
+    let failed: Vec<_> = project.control().into_iter().filter(|row| !before.contains(row)).collect();
+    let [failed] = failed.as_slice() else { panic!("{failed:?}") };
+    assert_eq!((failed.status.as_str(), &result["batch_id"]), ("FAILED", &failed.batch_id.as_str().into()));
+    assert_eq!(failed.last_processed_version, before[0].last_processed_version, "the watermark stays");
     fs::write(&entry, kept).unwrap();
     require_mended(&project);
 }

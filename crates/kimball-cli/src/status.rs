@@ -100,7 +100,7 @@ fn states(rows: Vec<ControlRow>, alerts: &[Alert]) -> Vec<State> {
 }
 
 fn state(mut batches: Vec<ControlRow>, alerts: &[Alert]) -> Option<State> {
-    batches.sort_by_key(|row| (row.batch_started_at, row.updated_at));
+    batches.sort_by_key(ControlRow::order);
     let success = batches.iter().rfind(|row| row.batch_status.as_deref() == Some("SUCCESS"));
     let last_success_at = success.and_then(|row| row.batch_completed_at);
     let watermark = success.and_then(|row| row.last_processed_version);

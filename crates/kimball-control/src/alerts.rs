@@ -112,7 +112,7 @@ pub fn alerts(
     }
     let mut alerts = Vec::new();
     for mut rows in batches.into_values() {
-        rows.sort_by_key(|row| (row.batch_started_at, row.updated_at));
+        rows.sort_by_key(|row| row.order());
         let Some((latest, past)) = rows.split_last() else { continue };
         let causes = causes(latest, past, held.contains(&latest.target_table), limits, now);
         alerts.extend(causes.into_iter().map(|cause| Alert {
@@ -161,9 +161,12 @@ fn causes(
     causes
 }
 
-/// The median of what successful batches took, the newest of them; `None` when there are too few.
+/// The median of what successful batches took, the newest of them that had something to do; `None` when there are too few.
 fn usual(past: &[&ControlRow]) -> Option<TimeDelta> {
-    let is_success = |row: &&&ControlRow| row.batch_status.as_deref() == Some(BatchStatus::Success.as_str());
+    let is_success = |row: &&&ControlRow| {
+        let had_rows = (row.rows_read, row.rows_written) != (Some(0), Some(0));
+        row.batch_status.as_deref() == Some(BatchStatus::Success.as_str()) && had_rows
+    };
     let took = |row: &&ControlRow| Some(row.batch_completed_at? - row.batch_started_at?);
     let mut took: Vec<TimeDelta> = past.iter().rev().filter(is_success).filter_map(took).take(PAST).collect();
     took.sort();
@@ -219,6 +222,13 @@ mod tests {
     }
 
     #[test]
+    fn a_load_that_failed_while_another_process_loaded_is_past_when_that_one_ends() {
+        let others = batch("SUCCESS", 0, 50);
+        assert_eq!(causes(&[others.clone(), batch("FAILED", 10, 1)], false, 99), []);
+        assert_eq!(causes(&[others, batch("FAILED", 60, 1)], false, 99), [AlertCause::Failed]);
+    }
+
+    #[test]
     fn a_batch_without_a_living_process_is_abandoned_and_one_that_runs_long_is_stuck() {
         assert_eq!(causes(&[batch("RUNNING", 0, 0)], false, 1), [AlertCause::Abandoned]);
         assert_eq!(causes(&[batch("RUNNING", 0, 0)], true, 600), []);
@@ -243,6 +253,10 @@ mod tests {
         );
         assert_eq!(causes(&with(3, 33), false, 9_999), []);
         assert_eq!(causes(&with(2, 40), false, 9_999), []);
+        // Batches without rows say nothing about how long others take.
+        let idle = ControlRow { rows_read: Some(0), rows_written: Some(0), ..batch("SUCCESS", 500, 0) };
+        let rows = [vec![idle; 20], with(3, 33)].concat();
+        assert_eq!(causes(&rows, false, 9_999), []);
         // Three times as long, but within the noise.
         let short: Vec<ControlRow> = (0..3).map(|number| batch("SUCCESS", number * 100, 1)).collect();
         let rows: Vec<ControlRow> = short.into_iter().chain([batch("SUCCESS", 1_000, 8)]).collect();

@@ -18,6 +18,7 @@ mod quality_events;
 mod repeats;
 mod row;
 mod store;
+mod unsuccessful;
 
 pub use alerts::{Alert, AlertCause, Limits, alerts};
 pub use batch::{BatchState, BatchStatus, IllegalTransition, Transition};
@@ -29,3 +30,4 @@ pub use quality_events::{QualityEvent, QualityEventStore};
 pub use repeats::RepeatStore;
 pub use row::ControlRow;
 pub use store::{BatchEnd, BatchStart, ControlStore, RunningBatch, SourceProgress};
+pub use unsuccessful::Unsuccessful;

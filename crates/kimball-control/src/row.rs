@@ -42,6 +42,12 @@ impl ControlRow {
     pub fn is_running(&self) -> bool {
         self.batch_status.as_deref() == Some(BatchStatus::Running.as_str())
     }
+
+    /// What rows of one target and source are ordered by: the last one says how things stand. A load that could not begin
+    /// may have failed while another process loaded; then that one ended later, although it began before.
+    pub fn order(&self) -> (DateTime<Utc>, Option<DateTime<Utc>>) {
+        (self.updated_at, self.batch_started_at)
+    }
 }
 
 fn timestamp() -> DataType {

@@ -7,7 +7,7 @@ use crate::committer::{Change, Written};
 use crate::compaction::Compaction;
 use crate::etl_table::{Design, EtlTable};
 use crate::row::{control_schema, of_batches, to_batch};
-use crate::{BatchState, BatchStatus, ControlError, ControlRow, Transition};
+use crate::{BatchState, BatchStatus, ControlError, ControlRow, Transition, Unsuccessful};
 
 const DESIGN: Design = Design {
     name: "etl_control",
@@ -110,6 +110,47 @@ impl ControlStore {
         self.rows_where("batch_status = 'RUNNING'").await
     }
 
+    /// Batches that have not succeeded: what has begun and not ended, and what failed.
+    ///
+    /// # Errors
+    /// Read failures.
+    pub async fn unsuccessful(&self) -> Result<Unsuccessful, ControlError> {
+        Ok(Unsuccessful::of(self.rows_where("batch_status <> 'SUCCESS'").await?))
+    }
+
+    /// When the last batch of a target failed, as its rows of `source_tables` tell; `None` when it did not.
+    ///
+    /// # Errors
+    /// Read failures.
+    pub async fn failed_last(
+        &self,
+        target_table: &str,
+        source_tables: &[String],
+    ) -> Result<Option<DateTime<Utc>>, ControlError> {
+        let mut failed: Option<DateTime<Utc>> = None;
+        for source_table in source_tables {
+            let rows = self.rows_of(target_table, source_table).await?;
+            let last = rows.into_iter().max_by_key(ControlRow::order);
+            let last = last.filter(|row| row.batch_status.as_deref() == Some(BatchStatus::Failed.as_str()));
+            failed = failed.max(last.map(|row| row.updated_at));
+        }
+        Ok(failed)
+    }
+
+    /// The version up to which the last successful batch of a target read a source; `None` before the first.
+    ///
+    /// # Errors
+    /// Read failures.
+    pub async fn last_success(
+        &self,
+        target_table: &str,
+        source_table: &str,
+    ) -> Result<Option<i64>, ControlError> {
+        let mut rows = self.rows_of(target_table, source_table).await?;
+        rows.retain(|row| row.batch_status.as_deref() == Some(BatchStatus::Success.as_str()));
+        Ok(rows.into_iter().max_by_key(ControlRow::order).and_then(|row| row.last_processed_version))
+    }
+
     /// Writes a RUNNING row for every source of a batch.
     ///
     /// # Errors
@@ -120,11 +161,12 @@ impl ControlStore {
         Ok(RunningBatch { rows, files })
     }
 
-    /// Writes the rows of a batch that ended before it could begin, in one commit: nobody ever sees it running.
+    /// Writes the rows of a batch that ends where it begins, in one commit: nobody ever sees it running. It could not
+    /// begin, or had nothing to do.
     ///
     /// # Errors
     /// As for [`begin`](Self::begin) and [`finish`](Self::finish).
-    pub async fn refuse(&self, start: BatchStart, end: &BatchEnd) -> Result<(), ControlError> {
+    pub async fn record(&self, start: BatchStart, end: &BatchEnd) -> Result<(), ControlError> {
         self.add(&ended(&begun(start)?, end)?).await.map(|_| ())
     }
 
@@ -202,6 +244,13 @@ impl ControlStore {
             }
             None => Ok(Vec::new()),
         }
+    }
+
+    /// All rows of a target and source.
+    async fn rows_of(&self, target_table: &str, source_table: &str) -> Result<Vec<ControlRow>, ControlError> {
+        let partition = vec![target_table.to_owned(), source_table.to_owned()];
+        let (_, rows) = self.table.committer().await?.read(partition).await?;
+        of_batches(&rows).map_err(|source| self.table.malformed(source))
     }
 
     /// Waits until everything is written, upkeep of the table included.

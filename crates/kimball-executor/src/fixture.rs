@@ -11,7 +11,7 @@ use kimball_config::{
 };
 use kimball_retry::FaultKind;
 
-use crate::outcome::{PipelineLoad, SourceVersions};
+use crate::outcome::{FailedBatch, Failure, PipelineLoad, SourceVersions};
 use crate::summary::{Ending, ExecutionSummary, PipelineResult};
 
 pub(crate) fn table(name: &str) -> TableName {
@@ -141,8 +141,19 @@ pub(crate) fn summary_of_three() -> ExecutionSummary {
         ),
         PipelineResult::failed(
             &dimension("gold.dim_product"),
-            FaultKind::DataQuality,
-            "2 rows have no product_id".to_owned(),
+            Failure {
+                kind: FaultKind::DataQuality,
+                message: "2 rows have no product_id".to_owned(),
+                batch: Some(Box::new(FailedBatch {
+                    batch_id: "b-2".to_owned(),
+                    sources: vec![SourceVersions {
+                        name: "silver.products".to_owned(),
+                        alias: "products".to_owned(),
+                        from_version: Some(3),
+                        to_version: Some(5),
+                    }],
+                })),
+            },
             2,
             Duration::from_micros(1_500_499),
         ),

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use kimball_retry::FaultKind;
 use serde::Serialize;
+
+use crate::error::PipelineError;
 
 /// What one successful attempt at one pipeline did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PipelineLoad {
-    /// The batch, as in `etl_control`; `None` when there was nothing to do.
+    /// The batch, as in `etl_control`; `None` when there was nothing to do, not even there.
     pub batch_id: Option<String>,
     /// Rows read from all sources.
     pub rows_read: u64,
@@ -29,10 +32,40 @@ pub struct PipelineLoad {
     pub members_inferred: u64,
     /// The versions that were read, a source each, in config order.
     pub sources: Vec<SourceVersions>,
-    /// Whether there was nothing new, so that nothing was read or written.
+    /// Whether there was nothing new, so that nothing was read, and nothing written to the target.
     pub up_to_date: bool,
     /// What the user should know although the load succeeded.
     pub warnings: Vec<String>,
+}
+
+/// Why one attempt at one pipeline failed, and what `etl_control` tells of it.
+#[derive(Debug)]
+pub(crate) struct FailedLoad {
+    pub(crate) error: Box<PipelineError>,
+    /// `None` when it has no row there.
+    pub(crate) batch: Option<Box<FailedBatch>>,
+}
+
+/// A batch that failed, as `etl_control` tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FailedBatch {
+    pub(crate) batch_id: String,
+    pub(crate) sources: Vec<SourceVersions>,
+}
+
+/// Why a pipeline failed for good.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: FaultKind,
+    pub(crate) message: String,
+    /// The batch of its last attempt; `None` when that has no row in `etl_control`.
+    pub(crate) batch: Option<Box<FailedBatch>>,
+}
+
+impl From<PipelineError> for FailedLoad {
+    fn from(error: PipelineError) -> Self {
+        Self { error: Box::new(error), batch: None }
+    }
 }
 
 /// The versions of one source that a batch covers.
@@ -44,7 +77,8 @@ pub struct SourceVersions {
     pub alias: String,
     /// The watermark before the batch; `None` on the first load.
     pub from_version: Option<i64>,
-    /// The watermark after the batch; `None` when the source does not exist yet.
+    /// The watermark after the batch, or the version that a batch which failed was to read up to; `None` when the source
+    /// does not exist yet, or was not looked at.
     pub to_version: Option<i64>,
 }
 

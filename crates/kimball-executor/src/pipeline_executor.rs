@@ -16,11 +16,11 @@ use crate::cancel::CancelToken;
 use crate::clock::{self, Stopwatch};
 use crate::dispatch::{self, LoadPipeline, Run};
 use crate::dry_run::DryRun;
-use crate::error::{ExecutorError, PipelineError};
+use crate::error::ExecutorError;
 use crate::events::{Emitter, Event, EventKind, EventReceiver, Observer};
 use crate::optimize::OptimizeSummary;
 use crate::orchestrator::{RunContext, Stops};
-use crate::outcome::PipelineLoad;
+use crate::outcome::{FailedLoad, PipelineLoad};
 use crate::progress::RunProgress;
 use crate::runtime::{with_callers_runtime, with_own_runtime};
 use crate::settings::Settings;
@@ -342,7 +342,7 @@ impl Inner {
 }
 
 impl LoadPipeline for RunContext {
-    async fn load(&self, pipeline: &Pipeline, attempt: u32) -> Result<PipelineLoad, PipelineError> {
+    async fn load(&self, pipeline: &Pipeline, attempt: u32) -> Result<PipelineLoad, FailedLoad> {
         // The inherent method: one attempt, with all its steps.
         Self::load(self, pipeline, attempt).await
     }

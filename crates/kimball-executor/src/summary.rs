@@ -9,7 +9,7 @@ use kimball_retry::FaultKind;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::outcome::{PipelineLoad, SourceVersions};
+use crate::outcome::{Failure, PipelineLoad, SourceVersions};
 use crate::text::RULE;
 
 /// The identity of one run, new for each.
@@ -100,7 +100,7 @@ pub struct PipelineResult {
     pub attempts: u32,
     /// Seconds from its start to its end, waits for retries included; 0 when it was skipped.
     pub duration_seconds: f64,
-    /// The batch, as in `etl_control`, when one was written.
+    /// The batch, as in `etl_control`, when it has rows there.
     pub batch_id: Option<String>,
     /// What kind of failure it was, when it failed.
     #[serde(serialize_with = "as_optional_text")]
@@ -109,7 +109,7 @@ pub struct PipelineResult {
     pub error_message: Option<String>,
     /// Why it was not started, when it was skipped.
     pub skip_reason: Option<String>,
-    /// The versions that were read, a source each.
+    /// The versions that were read, or were to be, a source each.
     pub sources: Vec<SourceVersions>,
 }
 
@@ -168,18 +168,18 @@ impl PipelineResult {
     }
 
     /// `pipeline` failed for good in its `attempts`-th attempt.
-    pub(crate) fn failed(
-        pipeline: &Pipeline,
-        kind: FaultKind,
-        message: String,
-        attempts: u32,
-        took: Duration,
-    ) -> Self {
+    pub(crate) fn failed(pipeline: &Pipeline, failure: Failure, attempts: u32, took: Duration) -> Self {
+        let (batch_id, sources) = match failure.batch {
+            Some(batch) => (Some(batch.batch_id), batch.sources),
+            None => (None, Vec::new()),
+        };
         Self {
             attempts,
             duration_seconds: seconds(took),
-            error_class: Some(kind),
-            error_message: Some(message),
+            batch_id,
+            error_class: Some(failure.kind),
+            error_message: Some(failure.message),
+            sources,
             ..Self::blank(pipeline, PipelineStatus::Failed)
         }
     }

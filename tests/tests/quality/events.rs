@@ -104,6 +104,11 @@ fn a_batch_that_is_refused_leaves_its_events_and_nothing_else() {
 
     let control = project.control();
     assert_eq!(control.iter().map(|row| row.status.as_str()).collect::<Vec<_>>(), ["FAILED"]);
+    assert_eq!(result["batch_id"], control[0].batch_id.as_str());
+    let read = serde_json::json!([
+        {"name": "silver.customers", "alias": "customers", "from_version": null, "to_version": 1}
+    ]);
+    assert_eq!(result["sources"], read);
     assert_eq!(of_check(&project, "known cities", "status"), "FAILED");
     assert_eq!(of_check(&project, "known cities", "batch_id"), control[0].batch_id);
     assert_eq!(of_check(&project, "some street", "status"), "PASSED");
@@ -130,24 +135,27 @@ fn tests_that_refuse_a_batch_are_recorded_too() {
 }
 
 #[test]
-fn a_source_that_has_become_too_old_fails_without_a_batch() {
+fn a_source_that_has_become_too_old_fails_in_a_batch_that_reads_nothing() {
     let fresh = CUSTOMERS.replace("      quality:", "      freshness: {max_age: 1 day}\n      quality:");
     let project = customers("id|city|street\n1|Rome|a\n");
     project.write("configs/dim.yml", &fresh);
     project.load("--run-time 2024-01-02T06:00:00Z");
-    let control = project.control();
+    let loaded = project.control();
 
     let ended = call(&project, "run --format json --run-time 2024-01-02T12:00:01Z", &[]).with_code(1);
     let result = result_of(&ended.summary(), "gold.dim_customer").clone();
     assert_eq!(result["error_class"], "DataQualityError");
     assert!(result["error_message"].as_str().unwrap().contains("max_age"), "{result}");
-    assert_eq!(project.control(), control, "nothing was read, so that there is no batch");
+    let failed: Vec<_> = project.control().into_iter().filter(|row| !loaded.contains(row)).collect();
+    let [failed] = failed.as_slice() else { panic!("{failed:?}") };
+    assert_eq!((failed.status.as_str(), failed.last_processed_version), ("FAILED", Some(1)));
+    assert_eq!(result["batch_id"], failed.batch_id.as_str());
     assert_eq!(
         lines(&project, EVENTS, &["category", "check_name", "status", "batch_id"])
             .iter()
             .filter(|line| line.starts_with("freshness | max_age | FAILED | "))
             .collect::<Vec<_>>(),
-        ["freshness | max_age | FAILED | NULL"]
+        [&format!("freshness | max_age | FAILED | {}", failed.batch_id)]
     );
 }
 

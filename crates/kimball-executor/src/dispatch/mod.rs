@@ -19,9 +19,9 @@ use tokio::runtime::Handle;
 
 use crate::cancel::CancelToken;
 use crate::clock::Stopwatch;
-use crate::error::{ExecutorError, PipelineError};
+use crate::error::ExecutorError;
 use crate::events::{Emitter, EventKind};
-use crate::outcome::PipelineLoad;
+use crate::outcome::{FailedLoad, Failure, PipelineLoad};
 use crate::runtime::STACK_BYTES;
 use crate::settings::{FailurePolicy, Schedule, Settings};
 use crate::summary::{PipelineResult, PipelineStatus, seconds};
@@ -34,7 +34,7 @@ pub(crate) trait LoadPipeline: Sync {
         &self,
         pipeline: &Pipeline,
         attempt: u32,
-    ) -> impl Future<Output = Result<PipelineLoad, PipelineError>>;
+    ) -> impl Future<Output = Result<PipelineLoad, FailedLoad>>;
 }
 
 /// What a run consists of besides its loader.
@@ -236,7 +236,7 @@ impl<'run> Dispatcher<'run> {
                         self.warn(&table, &load);
                         PipelineResult::loaded(pipeline, load, attempts, took)
                     }
-                    Err((kind, message)) => PipelineResult::failed(pipeline, kind, message, attempts, took),
+                    Err(failure) => PipelineResult::failed(pipeline, failure, attempts, took),
                 };
                 self.record(result);
             }
@@ -278,7 +278,8 @@ impl<'run> Dispatcher<'run> {
 /// The result of a pipeline whose worker is gone.
 fn lost(pipeline: &Pipeline) -> PipelineResult {
     let message = "the worker of this pipeline ended unexpectedly".to_owned();
-    PipelineResult::failed(pipeline, FaultKind::Internal, message, 0, std::time::Duration::ZERO)
+    let failure = Failure { kind: FaultKind::Internal, message, batch: None };
+    PipelineResult::failed(pipeline, failure, 0, std::time::Duration::ZERO)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::cancel::CancelToken;
 use crate::error::PipelineError;
 use crate::events::{Emitter, Event, EventKind};
 use crate::fixture::{dimension, fact, load_of, table};
-use crate::outcome::PipelineLoad;
+use crate::outcome::{FailedLoad, PipelineLoad};
 use crate::settings::{FailurePolicy, Schedule, Settings, SettingsBuilder};
 use crate::summary::{PipelineResult, PipelineStatus, RunId};
 
@@ -27,9 +27,9 @@ impl<F> LoadPipeline for Scripted<F>
 where
     F: Fn(&str, u32) -> Result<PipelineLoad, PipelineError> + Sync,
 {
-    async fn load(&self, pipeline: &Pipeline, attempt: u32) -> Result<PipelineLoad, PipelineError> {
+    async fn load(&self, pipeline: &Pipeline, attempt: u32) -> Result<PipelineLoad, FailedLoad> {
         tokio::task::yield_now().await;
-        (self.0)(pipeline.table.table(), attempt)
+        (self.0)(pipeline.table.table(), attempt).map_err(FailedLoad::from)
     }
 }
 

@@ -14,7 +14,7 @@ use super::LoadPipeline;
 use crate::cancel::CancelToken;
 use crate::clock::Stopwatch;
 use crate::error::PipelineError;
-use crate::outcome::PipelineLoad;
+use crate::outcome::{FailedLoad, Failure, PipelineLoad};
 
 /// One pipeline to load.
 pub(super) struct Job<'run> {
@@ -26,12 +26,7 @@ pub(super) enum Report {
     /// An attempt failed; the next follows after the delay.
     Retrying { table: TableName, attempt: u32, delay: Duration, kind: FaultKind, message: String },
     /// The worker is done with the pipeline.
-    Ended {
-        table: TableName,
-        outcome: Result<PipelineLoad, (FaultKind, String)>,
-        attempts: u32,
-        took: Duration,
-    },
+    Ended { table: TableName, outcome: Result<PipelineLoad, Failure>, attempts: u32, took: Duration },
 }
 
 /// One of the threads that load.
@@ -61,17 +56,17 @@ impl<L: LoadPipeline> Worker<'_, L> {
     }
 
     /// Tries until it succeeds, the policy grants no further attempt, or the run is told to stop.
-    fn load(&self, pipeline: &Pipeline) -> (Result<PipelineLoad, (FaultKind, String)>, u32) {
+    fn load(&self, pipeline: &Pipeline) -> (Result<PipelineLoad, Failure>, u32) {
         let retry = self.retry.of_one(&pipeline.table.to_string());
         let mut attempt = 1;
         loop {
-            let error = match self.attempt(pipeline, attempt) {
+            let FailedLoad { error, batch } = match self.attempt(pipeline, attempt) {
                 Ok(load) => return (Ok(load), attempt),
-                Err(error) => error,
+                Err(failed) => failed,
             };
             let (kind, message) = (error.kind(), error.message_for(&pipeline.table));
             let delay = retry.retry_after(kind, attempt).filter(|_| self.budget.try_spend());
-            let Some(delay) = delay else { return (Err((kind, message)), attempt) };
+            let Some(delay) = delay else { return (Err(Failure { kind, message, batch }), attempt) };
             let table = pipeline.table.clone();
             if !self.cancel.is_cancelled() {
                 // Without a dispatcher nobody waits for the retry either; the end of `work` notices.
@@ -84,10 +79,8 @@ impl<L: LoadPipeline> Worker<'_, L> {
                 });
             }
             if self.is_cancelled_within(delay) {
-                return (
-                    Err((kind, format!("{message}; not tried again, as the run was interrupted"))),
-                    attempt,
-                );
+                let message = format!("{message}; not tried again, as the run was interrupted");
+                return (Err(Failure { kind, message, batch }), attempt);
             }
             attempt += 1;
         }
@@ -99,11 +92,12 @@ impl<L: LoadPipeline> Worker<'_, L> {
     }
 
     /// One attempt; a panic in it is the failure of this pipeline alone.
-    fn attempt(&self, pipeline: &Pipeline, attempt: u32) -> Result<PipelineLoad, PipelineError> {
+    fn attempt(&self, pipeline: &Pipeline, attempt: u32) -> Result<PipelineLoad, FailedLoad> {
         // What a load leaves behind is in tables, whose commits are atomic; the context that loads share keeps
         // no half-done state across an await.
         let load = AssertUnwindSafe(|| self.handle.block_on(self.loader.load(pipeline, attempt)));
-        catch_unwind(load).unwrap_or_else(|panic| Err(PipelineError::Panicked { message: said(&*panic) }))
+        let panicked = |message| PipelineError::Panicked { message };
+        catch_unwind(load).unwrap_or_else(|panic| Err(panicked(said(&*panic)).into()))
     }
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kimball_config::{DeleteStrategy, Pipeline, TableName, Target};
-use kimball_control::{ControlStore, Leases, Owner, RepeatStore};
+use kimball_control::{ControlStore, Leases, Owner, RepeatStore, Unsuccessful};
 use kimball_engine::{Batch, EngineRuntime, Findings, Progress, Refresh};
 use kimball_lake::{LakeTable, TableId, Warehouse};
 use kimball_retry::RetryBudget;
@@ -30,9 +30,8 @@ use tokio::time::timeout;
 use self::pins::Pins;
 use self::quality::QualityTables;
 use crate::cancel::CancelToken;
-use crate::clock;
 use crate::error::PipelineError;
-use crate::outcome::{PipelineLoad, PipelinePreview, PreviewMode, SourceVersions};
+use crate::outcome::{FailedLoad, PipelineLoad, PipelinePreview, PreviewMode, SourceVersions};
 use crate::progress::RunProgress;
 use crate::settings::{OnBusy, Settings};
 
@@ -60,10 +59,12 @@ pub(crate) struct RunContext {
     inferring: Mutex<()>,
     /// Held while rows that wait are recorded.
     recording: Mutex<()>,
-    /// Targets that had a RUNNING row when the run began to look.
-    unsettled: OnceCell<BTreeSet<String>>,
+    /// What `etl_control` told when the run began to look.
+    unsuccessful: OnceCell<Unsuccessful>,
     /// Targets of which this run may have left a RUNNING row.
     left_open: std::sync::Mutex<BTreeSet<String>>,
+    /// Targets of which this run wrote a FAILED row.
+    failed: std::sync::Mutex<BTreeSet<String>>,
     /// Tables that this run made.
     made: std::sync::Mutex<BTreeSet<String>>,
     cancel: CancelToken,
@@ -153,8 +154,9 @@ impl RunContext {
             etl_schema: target.etl_schema.clone(),
             inferring: Mutex::new(()),
             recording: Mutex::new(()),
-            unsettled: OnceCell::new(),
+            unsuccessful: OnceCell::new(),
             left_open: std::sync::Mutex::default(),
+            failed: std::sync::Mutex::default(),
             made: std::sync::Mutex::default(),
             cancel: stops.cancel,
             progress: RunProgress::default(),
@@ -241,11 +243,7 @@ impl RunContext {
     }
 
     /// One attempt at one pipeline.
-    pub(crate) async fn load(
-        &self,
-        pipeline: &Pipeline,
-        attempt: u32,
-    ) -> Result<PipelineLoad, PipelineError> {
+    pub(crate) async fn load(&self, pipeline: &Pipeline, attempt: u32) -> Result<PipelineLoad, FailedLoad> {
         let watch = self.progress.watch(&pipeline.table);
         let attempt = &Attempt { number: attempt, progress: &watch.progress };
         let progress = attempt.progress;
@@ -262,14 +260,12 @@ impl RunContext {
             Ok::<_, PipelineError>(Look::Idle(fresh.map(|()| up_to_date(&prepared))))
         };
         let failed = match self.unless_cancelled(nothing_new).await {
-            Ok(Look::Idle(Ok(done))) => return Ok(done),
+            Ok(Look::Idle(Ok(done))) => return Ok(self.confirmed(pipeline, done).await),
             Ok(Look::Due(seen)) => return self.load_under_lease(pipeline, attempt, seen).await,
             Ok(Look::Idle(Err(stale))) => stale,
             Err(error) => error,
         };
-        let batch_id = clock::new_batch_id();
-        self.refuse(pipeline, &batch_id, attempt, &failed).await;
-        Err(self.with_findings(pipeline, Some(&batch_id), findings, failed).await)
+        Err(self.refused(pipeline, attempt, findings, failed).await)
     }
 
     /// Work that changes no table, given up when the run is told to stop. What is about to end is let end: the library

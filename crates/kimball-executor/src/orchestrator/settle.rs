@@ -4,11 +4,11 @@
 //! new epoch, so that the dead batch cannot commit any more even if its process was only thought dead; only
 //! then does the log have the last word on whether it did.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use kimball_config::Pipeline;
-use kimball_control::{BatchEnd, ControlRow, SourceProgress, Transition};
+use kimball_control::{BatchEnd, ControlRow, SourceProgress, Transition, Unsuccessful};
 use kimball_lake::{Commit, CommitOutcome, LakeTable};
 use kimball_retry::FaultKind;
 
@@ -47,15 +47,15 @@ impl RunContext {
 
     /// Whether the control table showed an open batch of the table when this run first looked, or this run left one.
     pub(super) async fn is_marked_open(&self, pipeline: &Pipeline) -> Result<bool, PipelineError> {
-        let unsettled = self
-            .unsettled
-            .get_or_try_init(async || -> Result<BTreeSet<String>, PipelineError> {
-                Ok(self.control.running().await?.into_iter().map(|row| row.target_table).collect())
-            })
-            .await?;
         let target = pipeline.table.to_string();
+        let is_running = self.unsuccessful().await?.is_running(&target);
         let left_open = self.left_open.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(unsettled.contains(&target) || left_open.contains(&target))
+        Ok(is_running || left_open.contains(&target))
+    }
+
+    /// What the control table told of batches that did not succeed when this run first looked.
+    pub(super) async fn unsuccessful(&self) -> Result<&Unsuccessful, PipelineError> {
+        Ok(self.unsuccessful.get_or_try_init(|| self.control.unsuccessful()).await?)
     }
 
     /// Notes that a batch of the table may be open that nobody works on any more.
@@ -89,6 +89,9 @@ impl RunContext {
             let end = self.verdict(pipeline, target.as_ref(), &rows, committed).await?;
             tracing::info!(target = %target_name, batch_id, ?committed, "settled a batch of a dead process");
             self.control.settle(&rows, &end).await?;
+            if end.event == Transition::SettleUncommitted {
+                self.mark_failed(pipeline);
+            }
         }
         self.left_open.lock().unwrap_or_else(PoisonError::into_inner).remove(&target_name);
         Ok(true)

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use arrow::datatypes::Schema;
 use kimball_config::{Pipeline, TableKind};
-use kimball_control::{Lease, LeaseAttempt};
+use kimball_control::{Lease, LeaseAttempt, RunningBatch};
 use kimball_engine::{Batch, ChangeSet, Findings, Phase, Refresh, StagedBatch};
 use kimball_lake::{Commit, CommitOutcome, LakeTable, LiveRows, Wear};
 use kimball_retry::FaultKind;
@@ -33,10 +33,10 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::compute::Computed;
 use super::properties::new_table;
 use super::settle::{Predecessor, batch_metadata};
-use super::{Attempt, Prepared, RunContext, Seen, secrets, table_id, up_to_date, watermarks};
+use super::{Attempt, Prepared, RunContext, Seen, secrets, table_id, up_to_date, versions, watermarks};
 use crate::clock;
 use crate::error::PipelineError;
-use crate::outcome::PipelineLoad;
+use crate::outcome::{FailedBatch, FailedLoad, PipelineLoad};
 use crate::settings::OnBusy;
 
 /// How often a batch is computed anew because somebody else committed to its table.
@@ -72,8 +72,13 @@ impl RunContext {
         pipeline: &Pipeline,
         attempt: &Attempt<'_>,
         seen: Seen,
-    ) -> Result<PipelineLoad, PipelineError> {
-        self.under_lease(pipeline, |turn| self.load_leased(pipeline, turn, attempt, seen)).await
+    ) -> Result<PipelineLoad, FailedLoad> {
+        match self.take_lease(pipeline).await {
+            Ok(lease) => {
+                self.holding(pipeline, lease, |turn| self.load_leased(pipeline, turn, attempt, seen)).await
+            }
+            Err(error) => Err(self.refused(pipeline, attempt, Findings::default(), error).await),
+        }
     }
 
     /// Does `work` with the lease of a pipeline's table in the hand, giving signs of life meanwhile.
@@ -86,6 +91,16 @@ impl RunContext {
         F: Future<Output = Result<T, PipelineError>>,
     {
         let lease = self.take_lease(pipeline).await?;
+        self.holding(pipeline, lease, work).await
+    }
+
+    /// The same with a lease that is taken already.
+    async fn holding<T, F: Future<Output = T>>(
+        &self,
+        pipeline: &Pipeline,
+        lease: Lease,
+        work: impl FnOnce(Turn) -> F,
+    ) -> T {
         let turn = Turn { epoch: lease.epoch(), inherited: lease.is_inherited() };
         let mut held = Some(lease);
         let result = {
@@ -174,12 +189,11 @@ impl RunContext {
         turn: Turn,
         attempt: &Attempt<'_>,
         seen: Seen,
-    ) -> Result<PipelineLoad, PipelineError> {
-        let epoch = turn.epoch;
-        let is_settled = self.settle_before(pipeline, turn).await?;
+    ) -> Result<PipelineLoad, FailedLoad> {
         let batch_id = clock::new_batch_id();
         let findings = Findings::default();
         let looked = async {
+            let is_settled = self.settle_before(pipeline, turn).await?;
             let prepared = self.unless_cancelled(self.prepare(pipeline, Some(seen))).await?;
             let batch = self.batch(pipeline, &prepared, &batch_id, &findings, attempt.progress);
             let is_unmarked = is_settled && self.has_open_keys(&batch).await?;
@@ -188,30 +202,45 @@ impl RunContext {
         };
         let prepared = match looked.await {
             Ok((prepared, false)) => prepared,
-            Ok((prepared, true)) => return Ok(up_to_date(&prepared)),
-            Err(error) => {
-                self.refuse(pipeline, &batch_id, attempt, &error).await;
-                return Err(error);
-            }
+            Ok((prepared, true)) => return Ok(self.confirmed(pipeline, up_to_date(&prepared)).await),
+            Err(error) => return Err(self.refused(pipeline, attempt, findings, error).await),
         };
-        let batch = self.batch(pipeline, &prepared, &batch_id, &findings, attempt.progress);
         let running = match self.begin(pipeline, &prepared, &batch_id).await {
             Ok(running) => running,
             Err(error) => {
                 // It may have begun all the same.
                 self.mark_open(pipeline);
-                return Err(error);
+                return Err(error.into());
             }
         };
+        let loaded = self.load_begun(pipeline, &prepared, running, findings, attempt, turn.epoch).await;
+        loaded.map_err(|error| FailedLoad {
+            error: Box::new(error),
+            batch: Some(Box::new(FailedBatch { batch_id, sources: versions(&prepared.sources) })),
+        })
+    }
+
+    /// Steps 4 to 10 of a batch whose rows say RUNNING.
+    async fn load_begun(
+        &self,
+        pipeline: &Pipeline,
+        prepared: &Prepared,
+        running: RunningBatch,
+        findings: Findings,
+        attempt: &Attempt<'_>,
+        epoch: i64,
+    ) -> Result<PipelineLoad, PipelineError> {
+        let batch_id = running.batch_id().to_owned();
+        let batch = self.batch(pipeline, prepared, &batch_id, &findings, attempt.progress);
         let ended = async {
             let upheld = self.uphold_contracts(&batch).await?;
-            let loaded = self.compute_and_commit(&batch, &prepared, epoch).await?;
+            let loaded = self.compute_and_commit(&batch, prepared, epoch).await?;
             Ok::<_, PipelineError>((loaded, upheld))
         };
         match ended.await {
             Ok((loaded, upheld)) => {
                 let is_worn = loaded.is_worn;
-                let mut load = self.succeed(pipeline, &prepared, running, loaded).await?;
+                let mut load = self.succeed(pipeline, prepared, running, loaded).await?;
                 load.warnings.extend(self.keep_healthy(pipeline, is_worn, epoch).await);
                 let recorded = self.record_findings(pipeline, Some(&batch_id), findings).await;
                 load.warnings.extend(self.remember_newest_events(pipeline, &upheld).await?);

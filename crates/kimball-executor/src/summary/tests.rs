@@ -57,9 +57,10 @@ fn a_summary_serialises_with_exactly_the_promised_fields() {
                     "rows_read": 0, "rows_written": 0, "rows_inserted": 0,
                     "rows_updated": 0, "rows_deleted": 0, "rows_expired": 0, "rows_repaired": 0, "rows_restated": 0,
                     "members_inferred": 0, "up_to_date": false,
-                    "attempts": 2, "duration_seconds": 1.5, "batch_id": null,
+                    "attempts": 2, "duration_seconds": 1.5, "batch_id": "b-2",
                     "error_class": "DataQualityError", "error_message": "2 rows have no product_id",
-                    "skip_reason": null, "sources": [],
+                    "skip_reason": null,
+                    "sources": [{"name": "silver.products", "alias": "products", "from_version": 3, "to_version": 5}],
                 },
                 {
                     "table_name": "gold.fact_sales", "table_type": "fact",
