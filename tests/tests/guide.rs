@@ -167,10 +167,14 @@ fn exit_codes_and_streams_are_what_scripts_rely_on() {
     let loaded = project.call("run").with_code(0);
     assert!(!loaded.stdout.is_empty() && loaded.stderr.is_empty());
 
-    fs::rename(project.warehouse().join("silver/products"), project.root().join("aside")).unwrap();
+    fs::write(project.commit_file("silver.products", 0), "nonsense").unwrap();
     let failed = project.call("run").with_code(1);
     assert!(failed.stdout.contains("  ✗ Failed: gold.dim_product - "), "{}", failed.stdout);
     assert!(failed.stdout.contains("  Failed: 1\n") && failed.stderr.is_empty(), "{}", failed.stderr);
+
+    fs::rename(project.warehouse().join("silver/products"), project.root().join("aside")).unwrap();
+    let refused = project.call("run").with_code(2);
+    assert!(refused.stdout.is_empty() && refused.stderr.contains("silver.products"), "{refused:?}");
 
     project.write("configs/dim_date.yml", "table_name: [\n");
     let refused = project.call("run").with_code(2);
@@ -182,7 +186,7 @@ fn exit_codes_and_streams_are_what_scripts_rely_on() {
 #[test]
 fn the_last_json_line_is_the_whole_summary() {
     let project = shop::open();
-    fs::rename(project.warehouse().join("silver/stock"), project.root().join("aside")).unwrap();
+    fs::write(project.commit_file("silver.stock", 0), "nonsense").unwrap();
     let ended = project.call(&format!("run --format json --keep-going {}", shop::FIRST_RUN)).with_code(1);
     assert_eq!(ended.stderr, "");
     let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -214,6 +218,12 @@ fn the_last_json_line_is_the_whole_summary() {
     assert_eq!(summary["total_rows_written"], sum("rows_written"));
     assert!(summary["total_duration_seconds"].as_f64().unwrap() > 0.0);
     require_fields(summary);
+    let stock = result_of(summary, "gold.fact_inventory");
+    let failed: Vec<_> = project.control().into_iter().filter(|row| row.status == "FAILED").collect();
+    assert_eq!(
+        failed.iter().map(|row| row.batch_id.as_str().into()).collect::<Vec<Value>>(),
+        [stock["batch_id"].clone()]
+    );
     let kept = fs::read_to_string(project.root().join("target/run_results.json")).unwrap();
     assert_eq!(kept.trim_end(), ended.stdout.lines().last().unwrap());
 }
@@ -267,7 +277,7 @@ fn require_fields(summary: &Value) {
     assert_eq!((&lines["name"], &lines["alias"]), (&"silver.order_lines".into(), &"order_lines".into()));
     assert_eq!((&lines["from_version"], &lines["to_version"]), (&Value::Null, &1.into()));
     let stock = result_of(summary, "gold.fact_inventory");
-    assert_eq!((&stock["status"], &stock["error_class"]), (&"FAILED".into(), &"MissingTableError".into()));
+    assert_eq!((&stock["status"], &stock["error_class"]), (&"FAILED".into(), &"StorageError".into()));
     assert!(stock["error_message"].as_str().unwrap().contains("silver.stock"), "{stock}");
 }
 

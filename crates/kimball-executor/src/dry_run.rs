@@ -55,7 +55,7 @@ impl DryRun {
         settings: &Settings,
         context: &RunContext,
     ) -> Result<Self, PipelineError> {
-        let missing = upstream::missing(plan, async |table| context.table_exists(table).await).await?;
+        let missing = upstream::missing(plan, async |table| context.look_for(table).await).await?;
         let mut previews = BTreeMap::new();
         for pipeline in pipelines {
             let foresight = match context.preview(pipeline).await {

@@ -107,7 +107,7 @@ pub enum ExecutorError {
     /// A selector is wrong, or nothing is left to run.
     #[error(transparent)]
     Selection(#[from] SelectionError),
-    /// Tables that a pipeline points at, that no pipeline writes and that do not exist; nothing was written.
+    /// Tables that a pipeline reads or points at, that no pipeline writes and that do not exist; nothing was written.
     #[error("{}", missing(.0))]
     MissingUpstream(Vec<ExternalTable>),
     /// An [`Orchestrator`](crate::Orchestrator) was given no pipeline, or several.

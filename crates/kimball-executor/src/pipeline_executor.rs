@@ -155,7 +155,7 @@ impl PipelineExecutor {
     ///
     /// # Errors
     /// [`ExecutorError::Warehouse`] when the warehouse cannot be used and
-    /// [`ExecutorError::MissingUpstream`] when a table that a pipeline points at does not exist; nothing was
+    /// [`ExecutorError::MissingUpstream`] when a table that a pipeline reads or points at does not exist; nothing was
     /// written then.
     pub fn run(&self) -> Result<ExecutionSummary, ExecutorError> {
         self.run_as(&self.inner.settings)
@@ -305,7 +305,7 @@ impl Inner {
     }
 
     async fn check_upstreams(&self, context: &RunContext) -> Result<(), ExecutorError> {
-        let missing = upstream::missing(&self.plan, async |table| context.table_exists(table).await).await;
+        let missing = upstream::missing(&self.plan, async |table| context.look_for(table).await).await;
         match missing.map_err(ExecutorError::Warehouse)? {
             missing if missing.is_empty() => Ok(()),
             missing => Err(ExecutorError::MissingUpstream(missing)),

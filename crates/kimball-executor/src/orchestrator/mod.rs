@@ -22,7 +22,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kimball_config::{DeleteStrategy, Pipeline, TableName, Target};
 use kimball_control::{ControlStore, Leases, Owner, RepeatStore, Unsuccessful};
 use kimball_engine::{Batch, EngineRuntime, Findings, Progress, Refresh};
-use kimball_lake::{LakeTable, TableId, Warehouse};
+use kimball_lake::{LakeError, LakeTable, TableId, Warehouse};
 use kimball_retry::RetryBudget;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::timeout;
@@ -34,6 +34,7 @@ use crate::error::PipelineError;
 use crate::outcome::{FailedLoad, PipelineLoad, PipelinePreview, PreviewMode, SourceVersions};
 use crate::progress::RunProgress;
 use crate::settings::{OnBusy, Settings};
+use crate::upstream::Presence;
 
 /// What all pipelines of one run share: the warehouse, the control tables, one DataFusion runtime with one
 /// memory pool, the versions that sources are pinned to, and the run's one clock reading.
@@ -179,8 +180,16 @@ impl RunContext {
     }
 
     /// Whether a table exists.
-    pub(crate) async fn table_exists(&self, table: &TableName) -> Result<bool, PipelineError> {
-        Ok(self.warehouse.holds(&table_id(table)?).await?)
+    pub(crate) async fn look_for(&self, table: &TableName) -> Result<Presence, PipelineError> {
+        let id = table_id(table)?;
+        if self.warehouse.holds(&id).await? {
+            return Ok(Presence::There);
+        }
+        let near = match self.warehouse.missing(&id).await {
+            LakeError::Misspelled { nearest, .. } => TableName::parse(&nearest).ok(),
+            _ => None,
+        };
+        Ok(Presence::Missing { near })
     }
 
     /// What one pipeline would read.
@@ -224,7 +233,7 @@ impl RunContext {
     ) -> Result<Option<PipelinePreview>, PipelineError> {
         let mut awaited = Vec::new();
         for table in self.pins.made_by_the_run(pipeline) {
-            if !self.table_exists(table).await? {
+            if !self.warehouse.holds(&table_id(table)?).await? {
                 awaited.push(table.to_string());
             }
         }
