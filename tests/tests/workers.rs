@@ -19,7 +19,7 @@ const COLUMNS: &str = "id bigint, name string, city string, since timestamp";
 /// Equal pipelines, each with a source of its own; the sources are those of `sources`, or yet to be made.
 fn project(sources: Option<&Project>) -> Project {
     let project = Project::of(&shop::files());
-    std::fs::remove_dir_all(project.root().join("configs")).unwrap();
+    fs::remove_dir_all(project.root().join("configs")).unwrap();
     for number in 1..=PIPELINES {
         let config = format!(
             "table_name: gold.dim_{number}\ntable_type: dimension\nscd_type: 2\n\

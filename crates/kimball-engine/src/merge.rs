@@ -78,7 +78,8 @@ impl Collector {
         schema: &SchemaRef,
         foreign: &[String],
     ) -> Result<Self, EngineError> {
-        let stored = read_schema(&table.schema()?);
+        let stored = table.schema()?;
+        let stored = read_schema(&stored);
         let same_field = |(left, right): (&Arc<Field>, &Arc<Field>)| {
             left.name() == right.name() && left.data_type() == right.data_type()
         };

@@ -136,7 +136,8 @@ impl DataFileWriter {
         // The check that the table can be written at all.
         drop(RecordBatchWriter::for_table(&table.inner).map_err(LakeError::delta(&table.name))?);
         let snapshot = table.snapshot()?;
-        let columns = normalize_for_delta(&Arc::new(written_schema(columns, &table.schema()?)));
+        let stored = table.schema()?;
+        let columns = normalize_for_delta(&Arc::new(written_schema(columns, &stored)));
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
