@@ -30,7 +30,8 @@ Usage: cargo xtask VERB
                                          all; where a case can be cut down, it becomes a file
   demo [--scale S] [--dir DIR] [ARGS]    builds the engine and shows a whole project on generated retail tables
   bench CASE [ARGS]                      builds for release and measures `scd2`, `days`, `idle` or `fact_sales` in turn
-                                         with the tools that a user would pick instead; needs python3
+                                         with the tools that a user would pick instead; needs python3; `guard` counts
+                                         instructions and compares them with those that are kept; needs valgrind, too
   check                                  fmt, clippy, docs, tidy and layers
   tidy                                   the hygiene of the sources
   layers                                 which crate may know which

@@ -42,6 +42,36 @@ pub(crate) fn find_files(
     (files.into_iter().collect(), problems)
 }
 
+/// The pipeline files that lie beside some files, in their folders: as far as these can be looked into.
+pub(crate) fn find_beside(
+    files: &[PathBuf],
+    working_dir: &Path,
+    targets_file: Option<&Path>,
+) -> Vec<PathBuf> {
+    let mut search = Search {
+        working_dir,
+        targets_file: targets_file.and_then(|path| fs::canonicalize(path).ok()),
+        found: BTreeMap::new(),
+        problems: Vec::new(),
+    };
+    let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+    for folder in folders {
+        let Ok(entries) = fs::read_dir(Path::new(".").join(working_dir).join(folder)) else { continue };
+        for entry in entries.flatten() {
+            let child = folder.join(entry.file_name());
+            if is_pipeline_name(&child) && working_dir.join(&child).is_file() {
+                search.add_file(&child);
+            }
+        }
+    }
+    for file in files {
+        if let Ok(file) = fs::canonicalize(working_dir.join(file)) {
+            search.found.remove(&file);
+        }
+    }
+    search.found.into_values().collect()
+}
+
 struct Search<'w> {
     working_dir: &'w Path,
     targets_file: Option<PathBuf>,

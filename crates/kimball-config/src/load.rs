@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::dialect::{PipelineFile, read_pipeline};
-use crate::discover::find_files;
+use crate::discover::{find_beside, find_files};
 use crate::findings::Findings;
 use crate::location::absolute;
 use crate::model::{Pipeline, Project, Protection, Target};
@@ -59,7 +59,8 @@ impl LoadOutcome {
     }
 }
 
-/// Loads the files of a request and checks them together.
+/// Loads the files of a request and checks them together. What lies beside a file that is named by itself is known, so
+/// that the file means the same alone and with its folder; it is not checked.
 ///
 /// Reads files, touches no table. Never panics, whatever the files hold.
 pub fn load_project(request: &LoadRequest) -> LoadOutcome {
@@ -73,24 +74,34 @@ pub fn load_project(request: &LoadRequest) -> LoadOutcome {
         return LoadOutcome { project: None, problems };
     };
     let context = TemplateContext::new(&request.environment, &target.name, &target.template_values);
+    let load = |named: &Path| -> Result<(Loaded, Vec<Problem>), Box<Problem>> {
+        let path = working_dir.join(named);
+        let (mut item, mut found) = load_file(read_file(&path, named)?, &context, &target.base_dir);
+        found.extend(contracts::resolve(&mut item, &path, &target.base_dir));
+        resolve_secrets(&mut item, &request.environment);
+        Ok((item, found))
+    };
     let mut loaded = Vec::with_capacity(files.len());
-    for named in files {
-        match read_file(&working_dir.join(&named), &named) {
-            Ok(file) => {
-                let (mut item, found) = load_file(file, &context, &target.base_dir);
+    for named in &files {
+        match load(named) {
+            Ok((item, found)) => {
                 problems.extend(found);
-                problems.extend(contracts::resolve(&mut item, &working_dir.join(&named), &target.base_dir));
-                resolve_secrets(&mut item, &request.environment);
                 loaded.push(item);
             }
             Err(problem) => problems.push(*problem),
         }
     }
-    problems.extend(project::check(&mut loaded));
+    let beside = find_beside(&files, working_dir, absolute_targets.as_deref());
+    let sound = beside.iter().filter_map(|named| load(named).ok()).filter(|(_, found)| !has_errors(found));
+    let known = project::without_rivals(sound.map(|(item, _)| item).collect(), &loaded);
+    problems.extend(project::check(&mut loaded, &known));
     problems.sort_by(|left, right| sort_key(left).cmp(&sort_key(right)));
-    let has_errors = problems.iter().any(|problem| problem.severity == ProblemSeverity::Error);
-    let project = if has_errors { None } else { assemble(loaded, target) };
+    let project = if has_errors(&problems) { None } else { assemble(loaded, known, target) };
     LoadOutcome { project, problems }
+}
+
+fn has_errors(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.severity == ProblemSeverity::Error)
 }
 
 /// Problems of no file come first, then file by file, line by line.
@@ -107,8 +118,7 @@ fn sort_key(problem: &Problem) -> (Option<&Path>, Option<(usize, usize)>) {
 pub fn load_target(request: &LoadRequest) -> Result<Target, Vec<Problem>> {
     let path = targets_path(request, &request.working_dir);
     let (target, problems) = choose_target(request, &request.working_dir, path.as_deref());
-    let has_errors = problems.iter().any(|problem| problem.severity == ProblemSeverity::Error);
-    target.filter(|_| !has_errors).map(|target| settled(target, "etl")).ok_or(problems)
+    target.filter(|_| !has_errors(&problems)).map(|target| settled(target, "etl")).ok_or(problems)
 }
 
 /// Renders, parses and reads one file.
@@ -163,16 +173,17 @@ fn resolve_secrets(item: &mut Loaded, environment: &BTreeMap<String, String>) {
 }
 
 /// Puts the pipelines, which are all there, into the order of their tables.
-fn assemble(loaded: Vec<Loaded>, target: ChosenTarget) -> Option<Project> {
-    let mut pipelines: Vec<Pipeline> = Vec::with_capacity(loaded.len());
-    for Loaded { read, .. } in loaded {
+fn assemble(loaded: Vec<Loaded>, known: Vec<Loaded>, target: ChosenTarget) -> Option<Project> {
+    let in_target = |Loaded { read, .. }: Loaded| {
         let merge_strategy = read.merge_strategy.unwrap_or(target.merge_strategy);
-        pipelines.extend(read.pipeline.map(|pipeline| Pipeline { merge_strategy, ..pipeline }));
-    }
+        read.pipeline.map(|pipeline| Pipeline { merge_strategy, ..pipeline })
+    };
+    let mut pipelines: Vec<Pipeline> = loaded.into_iter().filter_map(in_target).collect();
+    let known = known.into_iter().filter_map(in_target).collect();
     // Files come in path order: the first of them gives its schema to the support tables.
     let first_schema = pipelines.first()?.table.schema().to_owned();
     pipelines.sort_by(|left, right| left.table.cmp(&right.table));
-    Some(Project { pipelines, target: settled(target, &first_schema) })
+    Some(Project { pipelines, known, target: settled(target, &first_schema) })
 }
 
 fn settled(target: ChosenTarget, other_schema: &str) -> Target {

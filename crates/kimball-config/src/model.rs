@@ -34,6 +34,8 @@ pub use quality::{
 pub struct Project {
     /// The pipelines, in the order of their table names.
     pub pipelines: Vec<Pipeline>,
+    /// Those of files that lie beside the ones that were asked for: they tell of tables, and are not to be run.
+    pub known: Vec<Pipeline>,
     /// Where the tables live.
     pub target: Target,
 }

@@ -30,13 +30,30 @@ impl Loaded {
     }
 }
 
-/// Checks the files against each other, and completes what of a file depends on others: defaults and notes.
-/// Fingerprints stay as they are, so that a file has the same one alone and with its folder.
-pub(crate) fn check(loaded: &mut [Loaded]) -> Vec<Problem> {
+/// Checks the files against each other and against what is `known` of others, and completes what of a file depends on
+/// others: defaults and notes. Fingerprints stay as they are, so that a file has the same one alone and with its folder.
+pub(crate) fn check(loaded: &mut [Loaded], known: &[Loaded]) -> Vec<Problem> {
     let mut problems = two_writers_of_one_table(loaded);
-    problems.extend(references::check(loaded));
-    problems.extend(hard_deletes_of_referenced_dimensions(loaded));
+    problems.extend(references::check(loaded, known));
+    problems.extend(hard_deletes_of_referenced_dimensions(loaded, known));
     problems
+}
+
+/// The files whose tables no other file writes: two that write the same one may be two states of one pipeline.
+pub(crate) fn without_rivals(known: Vec<Loaded>, loaded: &[Loaded]) -> Vec<Loaded> {
+    let mut writers: BTreeMap<TableName, usize> = BTreeMap::new();
+    for item in loaded.iter().chain(&known) {
+        for table in written(item) {
+            *writers.entry(table.clone()).or_default() += 1;
+        }
+    }
+    let is_alone = |item: &Loaded| written(item).all(|table| writers.get(table) == Some(&1));
+    known.into_iter().filter(is_alone).collect()
+}
+
+/// The tables that a file writes.
+fn written(item: &Loaded) -> impl Iterator<Item = &TableName> {
+    item.read.table.iter().chain(&item.read.companions).map(|table| &table.value)
 }
 
 /// A table that two files write, each as its own or beside it; a file that names one twice is told so itself.
@@ -66,8 +83,8 @@ fn two_writers_of_one_table(loaded: &[Loaded]) -> Vec<Problem> {
     problems
 }
 
-fn hard_deletes_of_referenced_dimensions(loaded: &[Loaded]) -> Vec<Problem> {
-    let referenced = references::referenced_tables(loaded);
+fn hard_deletes_of_referenced_dimensions(loaded: &[Loaded], known: &[Loaded]) -> Vec<Problem> {
+    let referenced = references::referenced_tables(loaded.iter().chain(known));
     loaded
         .iter()
         .filter_map(|item| {

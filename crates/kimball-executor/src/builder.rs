@@ -251,8 +251,8 @@ impl PipelineExecutorBuilder {
         }
         let warnings = problems.into_iter().map(ProjectWarning::Config);
         let warnings = warnings.chain(plan.warnings().iter().cloned().map(ProjectWarning::Plan)).collect();
-        let catalogue =
-            project.pipelines.iter().map(|pipeline| (pipeline.table.clone(), pipeline.clone())).collect();
+        let all = project.pipelines.iter().chain(&project.known);
+        let catalogue = all.map(|pipeline| (pipeline.table.clone(), pipeline.clone())).collect();
         if !(self.include.is_empty() && self.exclude.is_empty()) {
             let results = self.results.as_ref();
             let choice = Choice { plan: &plan, pipelines: &project.pipelines, results };

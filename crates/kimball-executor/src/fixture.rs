@@ -110,7 +110,7 @@ pub(crate) fn project(pipelines: Vec<Pipeline>) -> Project {
         merge_strategy: MergeStrategy::default(),
         base_dir: PathBuf::new(),
     };
-    Project { pipelines, target }
+    Project { pipelines, known: Vec::new(), target }
 }
 
 /// A load of `rows` new rows.

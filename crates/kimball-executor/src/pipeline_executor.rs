@@ -48,7 +48,7 @@ pub struct PipelineExecutor {
 
 struct Inner {
     project: Project,
-    /// Every pipeline of the project, whether it was selected or not.
+    /// Every pipeline that is known, whether it was selected or not.
     catalogue: Arc<BTreeMap<TableName, Pipeline>>,
     plan: Plan,
     settings: Settings,

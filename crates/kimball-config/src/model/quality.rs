@@ -276,7 +276,8 @@ mod tests {
     #[test]
     fn a_fingerprint_follows_the_secret_and_not_its_name() {
         let of = |name: &str, value: Option<&str>| {
-            SecretReference { name: name.to_owned(), value: value.map(Secret::new) }.fingerprint("gold.dim#email")
+            SecretReference { name: name.to_owned(), value: value.map(Secret::new) }
+                .fingerprint("gold.dim#email")
         };
         assert_eq!(of("A", Some("hunter2")), of("B", Some("hunter2")));
         assert_ne!(of("A", Some("hunter2")), of("A", Some("hunter3")));

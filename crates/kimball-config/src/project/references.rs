@@ -11,8 +11,8 @@ use crate::source_text::Span;
 
 /// Holds every foreign key against the table that it references, and decides what its file leaves open: what an early
 /// fact does (semantics 8.4), and the surrogate key that keys of the query are looked for in (semantics 8.5).
-pub(super) fn check(loaded: &mut [Loaded]) -> Vec<Problem> {
-    let project = ProjectTables::of(loaded);
+pub(super) fn check(loaded: &mut [Loaded], known: &[Loaded]) -> Vec<Problem> {
+    let project = ProjectTables::of(loaded, known);
     let mut problems = Vec::new();
     for item in loaded.iter_mut() {
         let mut verdicts: Vec<Verdict> = Vec::new();
@@ -38,9 +38,11 @@ pub(super) fn check(loaded: &mut [Loaded]) -> Vec<Problem> {
 }
 
 /// Every table that a foreign key references, with one of the facts that do.
-pub(super) fn referenced_tables(loaded: &[Loaded]) -> BTreeMap<TableName, TableName> {
+pub(super) fn referenced_tables<'l>(
+    loaded: impl Iterator<Item = &'l Loaded>,
+) -> BTreeMap<TableName, TableName> {
     let mut referenced = BTreeMap::new();
-    for pipeline in loaded.iter().filter_map(|item| item.read.pipeline.as_ref()) {
+    for pipeline in loaded.filter_map(|item| item.read.pipeline.as_ref()) {
         for table in foreign_keys(Some(pipeline)).iter().filter_map(|key| key.references.as_ref()) {
             referenced.entry(table.clone()).or_insert_with(|| pipeline.table.clone());
         }
@@ -119,10 +121,11 @@ enum Referable {
 }
 
 impl ProjectTables {
-    fn of(loaded: &[Loaded]) -> Self {
-        let written = loaded.iter().flat_map(|item| item.read.table.iter().chain(&item.read.companions));
+    fn of(loaded: &[Loaded], known: &[Loaded]) -> Self {
+        let all = || loaded.iter().chain(known);
+        let written = all().flat_map(super::written);
         let mut referable = BTreeMap::new();
-        let pipelines = || loaded.iter().filter_map(|item| item.read.pipeline.as_ref());
+        let pipelines = || all().filter_map(|item| item.read.pipeline.as_ref());
         pipelines().for_each(|pipeline| add_companions(&mut referable, pipeline));
         for pipeline in pipelines() {
             let own = match &pipeline.kind {
@@ -135,7 +138,7 @@ impl ProjectTables {
         Self {
             personal: dimensions.map(|it| (it.table.clone(), it.pii.clone())).collect(),
             referable,
-            written: written.map(|table| table.value.clone()).collect(),
+            written: written.cloned().collect(),
             is_complete: loaded.iter().all(|item| item.read.table.is_some()),
         }
     }

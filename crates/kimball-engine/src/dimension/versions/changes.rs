@@ -4,9 +4,7 @@ use kimball_config::{DeleteEffective, KeptChanges};
 
 use super::{Changes, VersionMerge};
 use crate::EngineError;
-use crate::columns::{
-    self as name, BEYOND, OP, ROW_ID, TIME, VERSION, equal_keys, instant_sql, listed, quoted,
-};
+use crate::columns::{self as name, OP, ROW_ID, TIME, VERSION, equal_keys, instant_sql, listed, quoted};
 use crate::quality::number;
 use crate::stage::Absent;
 use crate::upsert::guard_close;
@@ -80,11 +78,7 @@ impl VersionMerge<'_> {
 
     /// Whether a row of the target is open.
     pub(super) fn is_open(&self, prefix: &str) -> String {
-        format!(
-            "(coalesce({prefix}{}, false) OR coalesce({prefix}{} >= {BEYOND}, false))",
-            name::IS_CURRENT,
-            name::VALID_TO
-        )
+        name::is_open(&format!("{prefix}{}", name::IS_CURRENT), &format!("{prefix}{}", name::VALID_TO))
     }
 
     pub(super) async fn guard(&self) -> Result<(), EngineError> {
