@@ -63,11 +63,10 @@ fn canonical(pipeline: &Pipeline, base_dir: &Path) -> Canonical {
     canonical
 }
 
-/// Under another name nobody repairs the rows that wait in the old table. The default is none with a schema either, as
-/// files have always written it so.
+/// Under another name, or in another schema, nobody repairs the rows that wait in the old table.
 fn add_unresolved_keys(canonical: &mut Canonical, pipeline: &Pipeline) {
     let table = &pipeline.observability.unresolved_key_table;
-    let is_default = table.rsplit('.').next() == Some(UNRESOLVED_KEYS);
+    let is_default = table == UNRESOLVED_KEYS;
     let TableKind::Fact(fact) = &pipeline.kind else { return };
     if !is_default && fact.foreign_keys.iter().any(|key| key.lookup.is_some()) {
         canonical.field("unresolved_key_table", table);

@@ -25,7 +25,7 @@ use crate::progress::RunProgress;
 use crate::runtime::{with_callers_runtime, with_own_runtime};
 use crate::settings::Settings;
 use crate::summary::{Ending, ExecutionSummary, PipelineResult, RunId};
-use crate::upstream;
+use crate::upstream::{self, Presence};
 use crate::vacuum::VacuumSummary;
 
 /// Runs the pipelines of a project in waves, several at a time; made by [`PipelineExecutorBuilder`].
@@ -305,7 +305,15 @@ impl Inner {
     }
 
     async fn check_upstreams(&self, context: &RunContext) -> Result<(), ExecutorError> {
-        let missing = upstream::missing(&self.plan, async |table| context.look_for(table).await).await;
+        // What runs keep about themselves is made by the first of them.
+        let etl_schema = &self.project.target.etl_schema;
+        let is_support =
+            |table: &TableName| table.schema() == etl_schema && table.table().starts_with("etl_");
+        let missing = upstream::missing(&self.plan, async |table| match is_support(table) {
+            true => Ok(Presence::There),
+            false => context.look_for(table).await,
+        });
+        let missing = missing.await;
         match missing.map_err(ExecutorError::Warehouse)? {
             missing if missing.is_empty() => Ok(()),
             missing => Err(ExecutorError::MissingUpstream(missing)),

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use kimball_config::{CdcStrategy, FileFormat, Pipeline, Source, SourceLocation, TableKind, TableName, Test};
+use kimball_config::{
+    CdcStrategy, FactLoading, FileFormat, Pipeline, Source, SourceLocation, TableKind, TableName, Test,
+};
 use kimball_control::BatchStatus;
 use kimball_engine::{PinnedRows, PinnedSource, Refresh};
 use kimball_lake::{AsOf, FileSource, LakeError, LakeTable, Warehouse};
@@ -150,13 +152,17 @@ impl RunContext {
             };
             let pinned = PinnedSource { source: source.clone(), rows, watermark };
             refuse_missing_feed(&pinned)?;
-            sources.push(from_its_start(pipeline, pinned).await?);
+            sources.push(match self.refresh == Refresh::Incremental || appends(pipeline) {
+                true => from_its_start(pipeline, pinned).await?,
+                // It is read whole, wherever it starts.
+                false => pinned,
+            });
         }
         Ok(sources)
     }
 
     /// The watermark of a source. A feed cannot go on from one of another table, whose versions say nothing about its own;
-    /// a snapshot is read whole, whatever was read before.
+    /// a snapshot is read whole, whatever was read before. A table with a path of its own may move and be called otherwise.
     async fn watermark(
         &self,
         target: &LakeTable,
@@ -164,9 +170,9 @@ impl RunContext {
         source: &Source,
     ) -> Result<Option<i64>, PipelineError> {
         let watermark = watermarks::watermark_of(target, pipeline, source).await?;
-        let Some(read) = watermark.filter(|_| source.strategy != CdcStrategy::Full) else {
-            return Ok(watermark);
-        };
+        let is_told_apart =
+            source.strategy != CdcStrategy::Full && matches!(source.location, SourceLocation::Table(_));
+        let Some(read) = watermark.filter(|_| is_told_apart) else { return Ok(watermark) };
         let is_its_own = match watermarks::is_of_this_table(target, pipeline, source).await? {
             Some(told) => told,
             None => !self.has_read_others_alone(pipeline, source).await?,
@@ -209,6 +215,11 @@ impl RunContext {
         });
         Ok(ours.max_by_key(|row| row.batch_completed_at).and_then(|row| row.last_processed_version))
     }
+}
+
+/// Whether a refresh, too, reads nothing but inserts.
+fn appends(pipeline: &Pipeline) -> bool {
+    matches!(&pipeline.kind, TableKind::Fact(fact) if fact.loading == FactLoading::Append)
 }
 
 /// A source that nobody has read yet, with the version that its `starting_timestamp` stands for: the first one that was

@@ -23,8 +23,7 @@ fn read_id(pipeline: &Pipeline, alias: &str) -> String {
     format!("{}/{alias}#table", pipeline.table)
 }
 
-/// What tells the table of a source from others: its address in the warehouse, or the name of what lies elsewhere,
-/// which may move.
+/// What tells the table of a source from others: its address in the warehouse, or the name of what lies elsewhere.
 fn table_fingerprint(source: &Source) -> i64 {
     let address = match &source.location {
         SourceLocation::Table(table) => format!("{}.{}", table.schema(), table.table()),
