@@ -55,6 +55,7 @@ def main():
     cases = {"first load": first}
     for what, day in [("day 2", "recent-day"), ("scattered", "second-day")]:
         changed = os.path.join(options.dir, day)
+        shutil.rmtree(changed, ignore_errors=True)
         shutil.copytree(base, changed, copy_function=link)
         run([options.testkit, "source", day, changed])
         kimball(options, changed, "wave:1")
