@@ -94,8 +94,8 @@ pub(crate) struct Staged {
     pub(crate) layout: Layout,
     /// Rows read of each source, in the order of the pipeline's sources.
     pub(crate) rows_read: Vec<u64>,
-    /// The instant, in microseconds since 1970, at which keys ended that the rows do not hold: the newest
-    /// commit for feeds, the clock reading for snapshots.
+    /// The instant, in microseconds since 1970, at which keys ended that the rows do not hold: when a source last changed
+    /// for a recomputation from feeds, the clock reading for snapshots.
     pub(crate) moment: i64,
 }
 

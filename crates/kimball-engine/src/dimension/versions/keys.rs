@@ -44,7 +44,7 @@ impl VersionMerge<'_> {
         self.refuse_durable_collisions().await
     }
 
-    /// Keys that were not to be had for the rehashing, as they belong to others.
+    /// Refuses keys that no rehashing is for: those of other members, and of default members.
     async fn refuse_taken(&self) -> Result<(), EngineError> {
         let surrogate_key = &self.merge.dimension.surrogate_key;
         let all = format!("SELECT __new_sk AS {}, {} FROM keyed", self.merge.surrogate_key(), self.keys);
