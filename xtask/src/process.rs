@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -42,9 +43,14 @@ impl Binary {
 }
 
 /// The root of the checkout.
+#[allow(clippy::disallowed_methods, reason = "this is what this program is told about its own package")]
 pub fn workspace_root() -> &'static Path {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().unwrap_or(package)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        // Checkouts may share a build cache: the one that this was built in need not be the one that it runs in.
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+        Path::new(&package).join("..")
+    });
+    &ROOT
 }
 
 /// A cargo command in the root of the checkout.

@@ -3,54 +3,71 @@
 //! An inferred version is filled in place by the version that is true at its start: it keeps its key, and its start
 //! moves back to the real one. Where the real rows begin later, it is an ordinary version that they follow, which
 //! says nothing: whatever comes after it is a change.
-
-use kimball_config::KeptChanges;
+//!
+//! It says nothing of lives either. It stands in front of the life that goes on, but when a delete from before its start
+//! ends that life, it waits for a life that is true at its start.
 
 use super::VersionMerge;
 use crate::EngineError;
-use crate::columns::{equal_keys, listed};
+use crate::columns::{equal_keys, least_in, listed};
 use crate::quality::number;
 
 impl VersionMerge<'_> {
-    /// Gives inferred versions in `chain` that the batch fills the start of the version that fills them.
-    pub(super) async fn move_filled(&self) -> Result<(), EngineError> {
-        let inferred = "SELECT count(*) FROM chain WHERE __skel AND __present";
+    /// `living`: the versions of lives that the batch speaks of, each with its life. Inferred ones begin where the version
+    /// that fills them does.
+    pub(super) async fn register_living(&self) -> Result<(), EngineError> {
+        let columns = |start: &str, effective: &str| {
+            format!(
+                "{}, c.__sk, {start} AS __vf, c.__vt, c.__was_current, c.__skel, {effective} AS __e, c.__th, c.__uh, c.__f, c.__r",
+                listed("c", self.merge.keys())
+            )
+        };
+        let told = format!(
+            "SELECT {}, CAST(0 AS BIGINT) AS __life FROM stirred c WHERE c.__present AND NOT c.__skel",
+            columns("c.__vf", "c.__e")
+        );
+        let inferred = "SELECT count(*) FROM stirred WHERE __skel";
         if !self.merge.has_rows || number(self.merge.session, inferred).await? == 0 {
+            self.register("living", &told).await?;
             return Ok(());
         }
-        let filled = format!(
-            "SELECT {}, max(u.__e) AS __fill FROM ({}) u JOIN (SELECT * FROM chain WHERE __skel AND __present) c ON {} \
-             WHERE u.__e <= c.__vf GROUP BY {}",
-            listed("u", self.merge.keys()),
-            self.candidates(),
-            equal_keys("u", "c", self.merge.keys()),
-            listed("u", self.merge.keys())
+        let living = format!(
+            "{told} UNION ALL SELECT {}, coalesce(h.__home, 0) AS __life FROM stirred c LEFT JOIN ({}) h ON c.__sk = h.__sk \
+             WHERE c.__skel AND (c.__present OR h.__home IS NOT NULL)",
+            // Whatever a change says goes before what was inferred.
+            columns("coalesce(h.__fill, c.__vf)", "least(h.__first_e, c.__e)"),
+            self.homes()
         );
-        let moved = format!(
-            "SELECT {}, c.__sk, CASE WHEN c.__skel AND c.__present THEN coalesce(f.__fill, c.__vf) ELSE c.__vf END AS __vf, \
-             c.__vt, c.__was_current, c.__cur, c.__del, c.__skel, CASE WHEN c.__skel AND c.__present THEN coalesce(f.__fill, c.__e) \
-             ELSE c.__e END AS __e, c.__th, c.__uh, c.__ch, c.__f, c.__r, c.__is_deep, c.__present FROM chain c LEFT JOIN ({filled}) f ON {}",
-            listed("c", self.merge.keys()),
-            equal_keys("c", "f", self.merge.keys())
-        );
-        self.register("chain", &moved).await?;
+        self.register("living", &living).await?;
         Ok(())
     }
 
-    /// The changes that may fill an inferred version: those of the life that it belongs to.
-    fn candidates(&self) -> String {
-        let keys = &self.keys;
-        let ended = format!("SELECT {keys}, min(__v) AS __gone FROM gone GROUP BY {keys}");
-        let present = format!(
-            "SELECT {}, u.__e FROM up u LEFT JOIN ({ended}) g ON {} WHERE g.__gone IS NULL OR u.__v < g.__gone",
-            listed("u", self.merge.keys()),
-            equal_keys("u", "g", self.merge.keys())
+    /// The life of each inferred version that changes of the batch meet, with the start of the version that fills it, if
+    /// one does, and the least effective time in that life.
+    ///
+    /// That is the life that is true at its start. Where none is, a version that goes on stays with its life, and one
+    /// that stands before versions that were never true belongs to the first new life, which bounds or fills it.
+    fn homes(&self) -> String {
+        let mut life_keys = self.merge.keys().to_vec();
+        life_keys.push("__life".to_owned());
+        let meetings = format!(
+            "SELECT c.__sk, c.__vf, c.__present, NOT c.__del AND r.__p < c.__vt AS __bounds, r.__life, r.__p, r.__e, \
+             r.__p <= c.__vf AND coalesce(y.__d > c.__vf, true) AS __is_true \
+             FROM stirred c JOIN floored r ON {} LEFT JOIN ({}) y ON {} \
+             WHERE c.__skel AND (c.__present OR NOT c.__del OR c.__vt = c.__vf)",
+            equal_keys("c", "r", self.merge.keys()),
+            self.ends(),
+            equal_keys("r", "y", &life_keys),
         );
-        match self.history.kept_changes {
-            KeptChanges::All => present,
-            KeptChanges::Last => {
-                format!("SELECT {keys}, max(__e) AS __e FROM ({present}) GROUP BY {keys}")
-            }
-        }
+        let homes = format!(
+            "SELECT *, coalesce({}, CASE WHEN __present THEN 0 ELSE {} END) AS __home",
+            least_in("__sk", "CASE WHEN __is_true THEN __life END"),
+            least_in("__sk", "CASE WHEN __bounds AND __life = __first THEN __life END")
+        );
+        format!(
+            "SELECT __sk, __home, max(CASE WHEN __p <= __vf THEN __p END) AS __fill, min(__e) AS __first_e FROM \
+             ({homes} FROM (SELECT *, {} AS __first FROM ({meetings}))) WHERE __life = __home GROUP BY __sk, __home",
+            least_in("__sk", "__life")
+        )
     }
 }

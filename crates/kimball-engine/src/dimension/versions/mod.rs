@@ -49,7 +49,6 @@ pub(super) async fn merge(
     merge.guard().await?;
     let remembered = merge.register_remembered().await?;
     let fetched = merge.register_chain(remembered).await?;
-    merge.move_filled().await?;
     if merge.register_settled(changes).await? == changes {
         merge.register_numbered("outcome", &merge.settled_outcome(changes)).await?;
     } else {
@@ -58,7 +57,7 @@ pub(super) async fn merge(
         merge.register("stirred", &merge.stirred()).await?;
         merge.register("members", &merge.members()).await?;
         merge.register("floored", &merge.floored()).await?;
-        merge.register("living", &merge.living()).await?;
+        merge.register_living().await?;
         merge.register("points", &merge.points()).await?;
         merge.register("neighbours", &merge.neighbours()).await?;
         merge.register_numbered("outcome", &merge.outcome(changes)).await?;

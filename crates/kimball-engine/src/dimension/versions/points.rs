@@ -15,12 +15,13 @@ impl VersionMerge<'_> {
         )
     }
 
-    /// `members`: what the batch has to know of each member that has changes and that the table knows.
+    /// `members`: what the batch has to know of each member that has changes and that the table knows. No life begins
+    /// with what was inferred.
     pub(super) fn members(&self) -> String {
         let keys = &self.keys;
         format!(
-            "SELECT {keys}, bool_or(__present) AS __open, min(CASE WHEN __present THEN __vf END) AS __life_start, \
-             max(CASE WHEN __cur THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, bool_or(__skel AND __cur) AS __inferred, \
+            "SELECT {keys}, bool_or(__present) AS __open, min(CASE WHEN __present AND NOT __skel THEN __vf END) AS __life_start, \
+             max(CASE WHEN __cur AND NOT __skel THEN __vf END) AS __cur_from, bool_or(__del) AS __had_delete, bool_or(__skel AND __cur) AS __inferred, \
              max(CASE WHEN NOT __present AND (__del OR NOT __skel) AND __vt > __vf THEN __vt END) AS __last_delete FROM stirred GROUP BY {keys}"
         )
     }
@@ -63,37 +64,6 @@ impl VersionMerge<'_> {
             }
         };
         format!("SELECT *, {point} AS __p FROM ({bounded})")
-    }
-
-    /// `living`: the versions of lives that the batch speaks of, each with its life.
-    ///
-    /// An inferred version in front of versions that a delete came before in time ends where the first of them would
-    /// have begun. When the member comes back before that end, its new life bounds the inferred version or fills it.
-    pub(super) fn living(&self) -> String {
-        let keys = &self.keys;
-        let is_waiting = "c.__skel AND NOT c.__present AND NOT c.__del";
-        let returns = format!(
-            "SELECT * FROM (SELECT {keys}, __life, __p, __e, min(__life) OVER (PARTITION BY {keys}) AS __first FROM floored) \
-             WHERE __life = __first"
-        );
-        let begun = format!(
-            "SELECT c.__sk, min(r.__life) AS __life, max(CASE WHEN r.__p <= c.__vf THEN r.__p END) AS __fill, min(r.__e) AS __first_e \
-             FROM stirred c JOIN ({returns}) r ON {} WHERE {is_waiting} AND r.__p < c.__vt GROUP BY c.__sk",
-            equal_keys("c", "r", self.merge.keys())
-        );
-        let columns = |start: &str, effective: &str| {
-            format!(
-                "{}, c.__sk, {start} AS __vf, c.__vt, c.__was_current, c.__skel, {effective} AS __e, c.__th, c.__uh, c.__f, c.__r",
-                listed("c", self.merge.keys())
-            )
-        };
-        format!(
-            "SELECT {}, CAST(0 AS BIGINT) AS __life FROM stirred c WHERE c.__present UNION ALL \
-             SELECT {}, b.__life FROM stirred c JOIN ({begun}) b ON c.__sk = b.__sk",
-            columns("c.__vf", "c.__e"),
-            // Whatever a change says goes before what was inferred.
-            columns("coalesce(b.__fill, c.__vf)", "least(b.__first_e, c.__e)")
-        )
     }
 
     /// Changes, versions and remembered repeats as points in time, a row a point: the newest change at it, the
