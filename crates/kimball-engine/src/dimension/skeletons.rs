@@ -68,18 +68,26 @@ impl Skeletons<'_> {
         Ok(())
     }
 
-    /// `first`: the earliest row of each early member that the dimension knows.
+    /// `first`: the earliest row of each early member that the dimension knows. In a history with where the row after it
+    /// begins, and whether a delete emptied it.
     fn first_rows(&self) -> String {
         let keys = listed("t", self.merge.keys());
-        let start = match self.layout.is_history {
-            true => format!("t.{}", name::VALID_FROM),
-            false => "s.__k_event".to_owned(),
+        let (order, columns) = match self.layout.is_history {
+            true => (
+                format!("t.{}, t.{}", name::VALID_FROM, name::VALID_TO),
+                format!(
+                    "t.{from} AS __first, lead(t.{from}) OVER rows AS __next, coalesce(t.{}, false) AND t.{from} = t.{} AS __is_empty",
+                    name::IS_DELETED,
+                    name::VALID_TO,
+                    from = name::VALID_FROM
+                ),
+            ),
+            false => (format!("s.{EVENT}"), format!("s.{EVENT} AS __first")),
         };
-        let end = if self.layout.is_history { format!(", t.{}", name::VALID_TO) } else { String::new() };
         format!(
-            "SELECT * FROM (SELECT {keys}, {start} AS __first, coalesce(t.{}, false) AS __skel, s.{EVENT}, t.{FILE_COLUMN}, \
-             t.{ROW_COLUMN}, row_number() OVER (PARTITION BY {keys} ORDER BY {start}{end}) AS __nth \
-             FROM (SELECT * FROM target WHERE {}) t JOIN staged s ON {}) WHERE __nth = 1",
+            "SELECT * FROM (SELECT {keys}, {columns}, coalesce(t.{}, false) AS __skel, s.{EVENT}, t.{FILE_COLUMN}, \
+             t.{ROW_COLUMN}, row_number() OVER rows AS __nth FROM (SELECT * FROM target WHERE {}) t JOIN staged s ON {} \
+             WINDOW rows AS (PARTITION BY {keys} ORDER BY {order})) WHERE __nth = 1",
             name::IS_SKELETON,
             self.merge.loaded(),
             equal_keys("t", "s", self.merge.keys())
@@ -217,11 +225,13 @@ impl Skeletons<'_> {
         filler(merge.pipeline, self.layout, field)
     }
 
-    /// Inferred versions whose member has an earlier event begin with it.
+    /// Inferred versions whose member has an earlier event begin with it. One that a delete from before its start emptied
+    /// reaches up to the first real version again.
     async fn move_starts(&self, collector: &mut Collector) -> Result<(), EngineError> {
         let session = self.merge.session;
         let moved = format!(
-            "SELECT {FILE_COLUMN}, {ROW_COLUMN}, {EVENT} FROM first WHERE __skel AND {EVENT} < __first"
+            "SELECT {FILE_COLUMN}, {ROW_COLUMN}, {EVENT}, CASE WHEN __is_empty THEN __next END AS __to FROM first \
+             WHERE __skel AND {EVENT} < __first"
         );
         self.register("moved", &moved).await?;
         let found =
@@ -236,6 +246,8 @@ impl Skeletons<'_> {
             let column = field.name().as_str();
             let value = match column {
                 name::VALID_FROM => event.clone(),
+                name::VALID_TO => format!("coalesce(m.__to, {})", qualified("h", column)),
+                name::IS_DELETED => format!("m.__to IS NULL AND {}", qualified("h", column)),
                 name::PROCESSED_AT => self.merge.clock.clone(),
                 name::BATCH_ID => literal(self.merge.batch_id),
                 column if self.layout.effective_at.as_deref() == Some(column) => {

@@ -5,7 +5,7 @@
 //! says nothing: whatever comes after it is a change.
 //!
 //! It says nothing of lives either. It stands in front of the life that goes on, but when a delete from before its start
-//! ends that life, it waits for a life that is true at its start.
+//! ends that life, it waits for another one that begins by then.
 
 use super::VersionMerge;
 use crate::EngineError;
@@ -45,29 +45,31 @@ impl VersionMerge<'_> {
     /// The life of each inferred version that changes of the batch meet, with the start of the version that fills it, if
     /// one does, and the least effective time in that life.
     ///
-    /// That is the life that is true at its start. Where none is, a version that goes on stays with its life, and one
-    /// that stands before versions that were never true belongs to the first new life, which bounds or fills it.
+    /// That is the life that is true at its start, else the first that begins by then: nothing real begins before what is
+    /// inferred. Where all begin later, a version that goes on stays with its life, and one that stands before versions
+    /// that were never true is bounded by the first new life.
     fn homes(&self) -> String {
         let mut life_keys = self.merge.keys().to_vec();
         life_keys.push("__life".to_owned());
         let meetings = format!(
             "SELECT c.__sk, c.__vf, c.__present, NOT c.__del AND r.__p < c.__vt AS __bounds, r.__life, r.__p, r.__e, \
-             r.__p <= c.__vf AND coalesce(y.__d > c.__vf, true) AS __is_true \
+             r.__p <= c.__vf AS __fills, r.__p <= c.__vf AND coalesce(y.__d > c.__vf, true) AS __is_true \
              FROM stirred c JOIN floored r ON {} LEFT JOIN ({}) y ON {} \
              WHERE c.__skel AND (c.__present OR NOT c.__del OR c.__vt = c.__vf)",
             equal_keys("c", "r", self.merge.keys()),
             self.ends(),
             equal_keys("r", "y", &life_keys),
         );
+        let first = |condition: &str| least_in("__sk", &format!("CASE WHEN {condition} THEN __life END"));
         let homes = format!(
-            "SELECT *, coalesce({}, CASE WHEN __present THEN 0 ELSE {} END) AS __home",
-            least_in("__sk", "CASE WHEN __is_true THEN __life END"),
-            least_in("__sk", "CASE WHEN __bounds AND __life = __first THEN __life END")
+            "SELECT *, coalesce({}, {}, CASE WHEN __present THEN 0 ELSE {} END) AS __home FROM ({meetings})",
+            first("__is_true"),
+            first("__fills"),
+            first("__bounds")
         );
         format!(
-            "SELECT __sk, __home, max(CASE WHEN __p <= __vf THEN __p END) AS __fill, min(__e) AS __first_e FROM \
-             ({homes} FROM (SELECT *, {} AS __first FROM ({meetings}))) WHERE __life = __home GROUP BY __sk, __home",
-            least_in("__sk", "__life")
+            "SELECT __sk, __home, max(CASE WHEN __fills THEN __p END) AS __fill, min(__e) AS __first_e FROM ({homes}) \
+             WHERE __life = __home GROUP BY __sk, __home"
         )
     }
 }
