@@ -206,6 +206,15 @@ impl LakeTable {
         Ok(self.snapshot()?.snapshot().arrow_schema())
     }
 
+    /// What tells the table from all others: it moves with the table, and a table that is created anew has another one
+    /// (Delta protocol, "Change Metadata": `id`). It is kept by the log, so that a table may get another one in place.
+    ///
+    /// # Errors
+    /// [`LakeError::Delta`] when the handle holds no snapshot.
+    pub fn identity(&self) -> Result<&str, LakeError> {
+        Ok(self.snapshot()?.metadata().id())
+    }
+
     /// The same table at an earlier version.
     ///
     /// # Errors

@@ -260,7 +260,7 @@ impl RunContext {
         Effect { change, alteration, batches }: Effect,
         epoch: i64,
     ) -> Result<bool, PipelineError> {
-        let mut transactions = watermarks::transactions(batch.pipeline, batch.sources);
+        let mut transactions = watermarks::transactions(batch.pipeline, batch.sources)?;
         transactions.extend(batches.map(|count| (watermarks::batches_id(batch.pipeline), count)));
         let commit = Commit {
             files: change.files,

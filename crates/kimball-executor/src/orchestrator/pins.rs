@@ -137,7 +137,7 @@ impl RunContext {
             let rows = self.pins.rows(source).await?;
             let watermark = match target {
                 _ if self.refresh != Refresh::Incremental => None,
-                Some(target) if is_ours => self.watermark(target, pipeline, source).await?,
+                Some(target) if is_ours => self.watermark(target, pipeline, source, &rows).await?,
                 Some(_) if source.strategy != CdcStrategy::Full => {
                     self.last_success(pipeline, source).await?
                 }
@@ -162,31 +162,53 @@ impl RunContext {
     }
 
     /// The watermark of a source. A feed cannot go on from one of another table, whose versions say nothing about its own;
-    /// a snapshot is read whole, whatever was read before. A table with a path of its own may move and be called otherwise.
+    /// a snapshot is read whole, whatever was read before.
     async fn watermark(
         &self,
         target: &LakeTable,
         pipeline: &Pipeline,
         source: &Source,
+        rows: &PinnedRows,
     ) -> Result<Option<i64>, PipelineError> {
         let watermark = watermarks::watermark_of(target, pipeline, source).await?;
-        let is_told_apart =
-            source.strategy != CdcStrategy::Full && matches!(source.location, SourceLocation::Table(_));
-        let Some(read) = watermark.filter(|_| is_told_apart) else { return Ok(watermark) };
-        let is_its_own = match watermarks::is_of_this_table(target, pipeline, source).await? {
-            Some(told) => told,
-            None => !self.has_read_others_alone(pipeline, source).await?,
-        };
-        if is_its_own {
+        let is_feed = source.strategy != CdcStrategy::Full;
+        let (PinnedRows::Table(table), Some(read)) = (rows, watermark.filter(|_| is_feed)) else {
             return Ok(watermark);
+        };
+        let refusal = if !self.has_its_old_address(target, pipeline, source).await? {
+            let Source { name, alias, .. } = source;
+            format!(
+                "`{alias}` was another table before, which was read up to version {read}: going on from there would leave out \
+                 what {name} holds already. Let `{alias}` be that table again, give {name} an alias of its own, or run with \
+                 --full-refresh, which reads it whole and reconciles"
+            )
+        } else if !watermarks::was_read(target, pipeline, source, (table, read)).await? {
+            format!(
+                "{} was created anew, or is another table, since version {read} was read: going on from there would leave out \
+                 what it holds already. Restore the old table, or run with --full-refresh, which reads it whole and reconciles",
+                source.name
+            )
+        } else {
+            return Ok(watermark);
+        };
+        Err(PipelineError::failed(FaultKind::Config, &pipeline.table, refusal))
+    }
+
+    /// Whether a source lies where its alias lay when it was read. A table with a path of its own may move and be called
+    /// otherwise.
+    async fn has_its_old_address(
+        &self,
+        target: &LakeTable,
+        pipeline: &Pipeline,
+        source: &Source,
+    ) -> Result<bool, PipelineError> {
+        if !matches!(source.location, SourceLocation::Table(_)) {
+            return Ok(true);
         }
-        let Source { name, alias, .. } = source;
-        let message = format!(
-            "`{alias}` was another table before, which was read up to version {read}: going on from there would leave out \
-             what {name} holds already. Let `{alias}` be that table again, give {name} an alias of its own, or run with \
-             --full-refresh, which reads it whole and reconciles"
-        );
-        Err(PipelineError::failed(FaultKind::Config, &pipeline.table, message))
+        match watermarks::is_of_this_table(target, pipeline, source).await? {
+            Some(told) => Ok(told),
+            None => Ok(!self.has_read_others_alone(pipeline, source).await?),
+        }
     }
 
     /// Whether the control table tells of batches that read other tables, and of none that read this one.

@@ -344,7 +344,7 @@ impl RunContext {
         change: &ChangeSet,
     ) -> Result<Vec<(String, i64)>, PipelineError> {
         let pipeline = batch.pipeline;
-        let mut all = watermarks::transactions(pipeline, batch.sources);
+        let mut all = watermarks::transactions(pipeline, batch.sources)?;
         if let Some(hashed) = staged.hashdiff_fingerprint() {
             let id = watermarks::hashdiff_id(pipeline);
             if live.is_empty() || staged.rewrites_table() || self.refresh == Refresh::Rebuild {

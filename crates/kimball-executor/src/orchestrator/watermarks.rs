@@ -1,7 +1,7 @@
 //! What a target's log says about its batches: application transactions and their names (semantics 9).
 
 use kimball_config::{Pipeline, Source, SourceLocation, TableName};
-use kimball_engine::{PinnedSource, defaults_id};
+use kimball_engine::{PinnedRows, PinnedSource, defaults_id};
 use kimball_lake::LakeTable;
 use kimball_retry::FaultKind;
 use xxhash_rust::xxh64::xxh64;
@@ -23,13 +23,23 @@ fn read_id(pipeline: &Pipeline, alias: &str) -> String {
     format!("{}/{alias}#table", pipeline.table)
 }
 
+/// The transaction with the identity of the table that the watermark of an alias counts versions of.
+fn identity_id(pipeline: &Pipeline, alias: &str) -> String {
+    format!("{}/{alias}#id", pipeline.table)
+}
+
+/// A text as a transaction holds it: 63 bits.
+fn fingerprint(text: &str) -> i64 {
+    (xxh64(text.as_bytes(), 0) >> 1).cast_signed()
+}
+
 /// What tells the table of a source from others: its address in the warehouse, or the name of what lies elsewhere.
 fn table_fingerprint(source: &Source) -> i64 {
     let address = match &source.location {
         SourceLocation::Table(table) => format!("{}.{}", table.schema(), table.table()),
         SourceLocation::DeltaPath(_) | SourceLocation::Files { .. } => source.name.clone(),
     };
-    (xxh64(address.as_bytes(), 0) >> 1).cast_signed()
+    fingerprint(&address)
 }
 
 fn config_id(pipeline: &Pipeline) -> String {
@@ -102,6 +112,22 @@ pub(super) async fn is_of_this_table(
     Ok(was_read.then_some(true))
 }
 
+/// Whether `table`, which a source reads, is the one whose versions up to `read` were read under the source's alias, wherever
+/// it lies now.
+pub(super) async fn was_read(
+    target: &LakeTable,
+    pipeline: &Pipeline,
+    source: &Source,
+    (table, read): (&LakeTable, i64),
+) -> Result<bool, PipelineError> {
+    // Logs have not always told, and a table that has fewer versions is refused as such.
+    let known = target.transaction(&identity_id(pipeline, &source.alias)).await?;
+    let Some(known) = known.filter(|_| read <= table.version()) else { return Ok(true) };
+    // One that was replaced in place was what it was when it was read.
+    Ok(known == fingerprint(table.identity()?)
+        || known == fingerprint(table.at_version(read).await?.identity()?))
+}
+
 /// The transaction that counts the batches of a table whose companions have to follow it: a companion with the
 /// same count holds what the table holds.
 pub(super) fn batches_id(pipeline: &Pipeline) -> String {
@@ -138,9 +164,15 @@ pub(super) async fn still_holds_defaults(
 }
 
 /// The transactions that a batch commits with its rows.
-pub(super) fn transactions(pipeline: &Pipeline, sources: &[PinnedSource]) -> Vec<(String, i64)> {
-    let mut all = Vec::with_capacity(sources.len() * 3 + 1);
+pub(super) fn transactions(
+    pipeline: &Pipeline,
+    sources: &[PinnedSource],
+) -> Result<Vec<(String, i64)>, PipelineError> {
+    let mut all = Vec::with_capacity(sources.len() * 4 + 1);
     for pinned in sources {
+        if let PinnedRows::Table(table) = &pinned.rows {
+            all.push((identity_id(pipeline, &pinned.source.alias), fingerprint(table.identity()?)));
+        }
         all.push((watermark_id(pipeline, &pinned.source.alias), pinned.version()));
         all.push((read_id(pipeline, &pinned.source.alias), table_fingerprint(&pinned.source)));
         let seen = (source_id(pipeline, &pinned.source), 1);
@@ -149,7 +181,7 @@ pub(super) fn transactions(pipeline: &Pipeline, sources: &[PinnedSource]) -> Vec
         }
     }
     all.push((config_id(pipeline), fingerprint_of(pipeline)));
-    all
+    Ok(all)
 }
 
 /// How each source stands in `source_table`: its name, and for every alias of one table but the first the

@@ -202,9 +202,10 @@ fn adopt_keys(
     found: &[MemberRow],
     keys: &mut BTreeMap<(Dimension, i64), Found>,
 ) -> Option<Vec<String>> {
-    let mut left: BTreeMap<(Vec<String>, i64, i64), &MemberRow> = BTreeMap::new();
-    let place = |row: &MemberRow| (row.identity.clone(), row.from, row.to);
-    left.extend(found.iter().map(|row| (place(row), row)));
+    // Versions that were never true may lie at one instant: those that are not inferred are told apart by their keys.
+    let place =
+        |row: &MemberRow| (row.identity.clone(), row.from, row.to, (!row.is_skeleton).then_some(row.key));
+    let mut left: BTreeMap<_, &MemberRow> = found.iter().map(|row| (place(row), row)).collect();
     for row in rows {
         let Some(found) = left.remove(&place(row)) else { return Some(row.identity.clone()) };
         if row.key != found.key && row.is_skeleton {
