@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::prelude::{DataFrame, SessionContext};
 use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel as _;
+use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, TableProperty};
 use url::Url;
@@ -84,16 +85,32 @@ impl SourceTable {
     /// When the table exists already or `deltalake` refuses the schema.
     pub async fn create(&self, layout: &TableLayout, time: CommitTime) -> Result<u64> {
         fs::create_dir_all(&self.folder).map_err(TestkitError::io(&self.folder))?;
+        let created = self.definition(layout).await?.await?;
+        self.committed(&created, time)
+    }
+
+    /// Replaces the table within its log by an empty one, as `CREATE OR REPLACE TABLE` does: it gets another `id`.
+    ///
+    /// # Errors
+    /// When `deltalake` refuses the schema or the commit.
+    pub async fn redefine(&self, layout: &TableLayout, time: CommitTime) -> Result<u64> {
+        let redefined = self.definition(layout).await?.with_save_mode(SaveMode::Overwrite).await?;
+        self.committed(&redefined, time)
+    }
+
+    async fn definition(&self, layout: &TableLayout) -> Result<CreateBuilder> {
         let schema: StructType = layout.schema.as_ref().try_into_kernel()?;
-        let mut create = DeltaTable::try_from_url(self.url.clone())
+        let create = DeltaTable::try_from_url(self.url.clone())
             .await?
             .create()
             .with_columns(schema.fields().cloned())
             .with_partition_columns(&layout.partition_by);
-        if layout.change_feed == ChangeFeed::Enabled {
-            create = create.with_configuration_property(TableProperty::EnableChangeDataFeed, Some("true"));
-        }
-        self.committed(&create.await?, time)
+        Ok(match layout.change_feed {
+            ChangeFeed::Enabled => {
+                create.with_configuration_property(TableProperty::EnableChangeDataFeed, Some("true"))
+            }
+            _ => create,
+        })
     }
 
     /// Appends rows.

@@ -125,6 +125,8 @@ pub struct WriteOp {
     pub insert: Option<String>,
     /// Rows that replace all others.
     pub replace: Option<String>,
+    /// `true`: an empty table takes the place of the table, within its log.
+    pub redefine: Option<bool>,
     /// Columns to set in some rows.
     pub update: Option<UpdateOp>,
     /// The SQL predicate of rows to delete; `true` deletes all.
@@ -348,6 +350,7 @@ impl WriteOp {
         [
             self.insert.is_some(),
             self.replace.is_some(),
+            self.redefine == Some(true),
             self.update.is_some(),
             self.delete.is_some(),
             self.merge.is_some(),

@@ -123,15 +123,15 @@ impl Workspace {
         let time = Some(self.tick(operation.at.as_deref())?);
         let table = SourceTable::at(&self.warehouse(), name)?;
         let layout = self.layouts.get(name);
-        let rows = |text: &String| {
-            let layout =
-                layout.ok_or_else(|| TestkitError::Step(format!("{name} is no source of the scenario")))?;
-            batch_from_text(&layout.schema, &TextTable::parse(text)?)
-        };
+        let layout =
+            || layout.ok_or_else(|| TestkitError::Step(format!("{name} is no source of the scenario")));
+        let rows = |text: &String| batch_from_text(&layout()?.schema, &TextTable::parse(text)?);
         if let Some(text) = &operation.insert {
             table.insert([rows(text)?], time).await?;
         } else if let Some(text) = &operation.replace {
             table.replace([rows(text)?], time).await?;
+        } else if operation.redefine == Some(true) {
+            table.redefine(layout()?, time).await?;
         } else if let Some(update) = &operation.update {
             let assignments = update.set.iter().map(|(column, value)| (column.as_str(), value.as_str()));
             table.update(update.predicate.as_deref(), assignments, time).await?;
