@@ -47,6 +47,8 @@ impl SparkPlanner {
         let mut state = builder.build();
         *state.execution_props_mut() = session.state().execution_props().clone();
         functions::register(&mut state)?;
+        // NULL is less than any value: first in ascending order, last in descending order.
+        state.config_mut().options_mut().sql_parser.default_null_ordering = "nulls_min".to_owned();
         Ok(Self { state })
     }
 
