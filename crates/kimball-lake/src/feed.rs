@@ -8,7 +8,7 @@ use deltalake::kernel::transaction::PROTOCOL;
 use deltalake::kernel::{Action, Add};
 
 use crate::changes::{Change, ChangedRows};
-use crate::rechecked::Rechecked;
+use crate::rechecked::{Rechecked, with_empty_text};
 use crate::table::CHANGE_FEED;
 use crate::{LakeError, LakeTable};
 
@@ -102,8 +102,10 @@ impl LakeTable {
                 }
             }
         }
+        let texts = self.text_partitions()?;
+        let empty = added.iter().flat_map(|file| with_empty_text(&texts, file)).collect();
         let provider = self.inner.table_provider().with_adds(added);
-        Ok(Arc::new(Rechecked(Arc::new(provider.build().await?))))
+        Ok(Arc::new(Rechecked { inner: Arc::new(provider.build().await?), empty }))
     }
 
     /// A log is cleaned up from its beginning: where the first commit is there, the others are. Readers pass over

@@ -1,6 +1,6 @@
 //! Opening and creating tables, and what a pinned version of one says about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use crate::damage;
 use crate::fault::is_missing_file;
 use crate::location::{Folder, folder_url};
-use crate::rechecked::Rechecked;
+use crate::rechecked::{Rechecked, with_empty_text};
 use crate::scan::stored_at;
 use crate::transactions::Transactions;
 use crate::write::DataFile;
@@ -206,13 +206,24 @@ impl LakeTable {
         Ok(self.snapshot()?.snapshot().arrow_schema())
     }
 
-    /// What tells the table from all others: it moves with the table, and a table that is created anew has another one
-    /// (Delta protocol, "Change Metadata": `id`). It is kept by the log, so that a table may get another one in place.
+    /// The `id` of the table's metadata (Delta protocol, "Change Metadata"): it moves with the table, a new table has another,
+    /// and so has one that is replaced within its log.
     ///
     /// # Errors
     /// [`LakeError::Delta`] when the handle holds no snapshot.
     pub fn identity(&self) -> Result<&str, LakeError> {
         Ok(self.snapshot()?.metadata().id())
+    }
+
+    /// The `id` of the table at an earlier version; `None` when the log entry of that version is gone.
+    ///
+    /// # Errors
+    /// [`LakeError::NoSuchVersion`], or [`LakeError::Delta`] when the log cannot be read.
+    pub async fn identity_at(&self, version: i64) -> Result<Option<String>, LakeError> {
+        if self.actions_of(version).await?.is_empty() {
+            return Ok(None);
+        }
+        self.at_version(version).await?.identity().map(|id| Some(id.to_owned()))
     }
 
     /// The same table at an earlier version.
@@ -299,7 +310,30 @@ impl LakeTable {
     /// [`LakeError::Delta`] when the table uses a feature that cannot be read.
     pub async fn rows(&self) -> Result<Arc<dyn TableProvider>, LakeError> {
         let provider = self.inner.table_provider().with_session(Arc::clone(&READING));
-        Ok(Arc::new(Rechecked(provider.await.map_err(LakeError::Query)?)))
+        let inner = provider.await.map_err(LakeError::Query)?;
+        Ok(Arc::new(Rechecked { inner, empty: self.empty_partitions().await? }))
+    }
+
+    /// The partition columns with empty text for some file.
+    async fn empty_partitions(&self) -> Result<BTreeSet<String>, LakeError> {
+        let texts = self.text_partitions()?;
+        let mut empty = BTreeSet::new();
+        if texts.is_empty() {
+            return Ok(empty);
+        }
+        let mut files = self.inner.get_active_add_actions_by_predicate(None);
+        while let Some(file) = files.try_next().await.map_err(LakeError::delta(&self.name))? {
+            empty.extend(with_empty_text(&texts, &DataFile::of_view(&file).0));
+        }
+        Ok(empty)
+    }
+
+    /// The partition columns of text.
+    pub(crate) fn text_partitions(&self) -> Result<Vec<String>, LakeError> {
+        let schema = self.schema()?;
+        let is_text =
+            |name: &&String| schema.field_with_name(name).is_ok_and(|it| it.data_type().is_string());
+        Ok(self.snapshot()?.metadata().partition_columns().iter().filter(is_text).cloned().collect())
     }
 
     /// The rows for which an SQL condition holds, in memory: for small tables.

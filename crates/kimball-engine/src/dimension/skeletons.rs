@@ -226,12 +226,12 @@ impl Skeletons<'_> {
     }
 
     /// Inferred versions whose member has an earlier event begin with it. One that a delete from before its start emptied
-    /// reaches up to the first real version again.
+    /// reaches up to the first real version again, or is open where there is none.
     async fn move_starts(&self, collector: &mut Collector) -> Result<(), EngineError> {
         let session = self.merge.session;
         let moved = format!(
-            "SELECT {FILE_COLUMN}, {ROW_COLUMN}, {EVENT}, CASE WHEN __is_empty THEN __next END AS __to FROM first \
-             WHERE __skel AND {EVENT} < __first"
+            "SELECT {FILE_COLUMN}, {ROW_COLUMN}, {EVENT}, CASE WHEN __is_empty THEN coalesce(__next, {OPEN_END}) END AS __to, \
+             __is_empty AND __next IS NULL AS __opens FROM first WHERE __skel AND {EVENT} < __first"
         );
         self.register("moved", &moved).await?;
         let found =
@@ -247,6 +247,7 @@ impl Skeletons<'_> {
             let value = match column {
                 name::VALID_FROM => event.clone(),
                 name::VALID_TO => format!("coalesce(m.__to, {})", qualified("h", column)),
+                name::IS_CURRENT => format!("m.__opens OR {}", qualified("h", column)),
                 name::IS_DELETED => format!("m.__to IS NULL AND {}", qualified("h", column)),
                 name::PROCESSED_AT => self.merge.clock.clone(),
                 name::BATCH_ID => literal(self.merge.batch_id),

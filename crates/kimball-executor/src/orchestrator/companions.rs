@@ -103,8 +103,13 @@ impl RunContext {
             let id = watermarks::watermark_id(batch.pipeline, &source.source.alias);
             let read = members.transaction(&id).await?;
             let known = match history {
-                Some(history) => history.transaction(&id).await?,
-                None => None,
+                Some(history)
+                    if watermarks::read_the_same(members, history, batch.pipeline, &source.source.alias)
+                        .await? =>
+                {
+                    history.transaction(&id).await?
+                }
+                _ => None,
             };
             let mut pinned = PinnedSource { watermark: known, ..source.clone() };
             match (&source.rows, read) {

@@ -162,7 +162,7 @@ impl RunContext {
     }
 
     /// The watermark of a source. A feed cannot go on from one of another table, whose versions say nothing about its own;
-    /// a snapshot is read whole, whatever was read before.
+    /// of a snapshot there is none then: it is read, whatever version it has.
     async fn watermark(
         &self,
         target: &LakeTable,
@@ -171,10 +171,12 @@ impl RunContext {
         rows: &PinnedRows,
     ) -> Result<Option<i64>, PipelineError> {
         let watermark = watermarks::watermark_of(target, pipeline, source).await?;
-        let is_feed = source.strategy != CdcStrategy::Full;
-        let (PinnedRows::Table(table), Some(read)) = (rows, watermark.filter(|_| is_feed)) else {
-            return Ok(watermark);
-        };
+        let (PinnedRows::Table(table), Some(read)) = (rows, watermark) else { return Ok(watermark) };
+        let was_read = watermarks::was_read(target, pipeline, source, (table, read)).await?;
+        if source.strategy == CdcStrategy::Full {
+            return Ok(watermark.filter(|_| was_read));
+        }
+        // Copies of one table have its identity, too.
         let refusal = if !self.has_its_old_address(target, pipeline, source).await? {
             let Source { name, alias, .. } = source;
             format!(
@@ -182,7 +184,7 @@ impl RunContext {
                  what {name} holds already. Let `{alias}` be that table again, give {name} an alias of its own, or run with \
                  --full-refresh, which reads it whole and reconciles"
             )
-        } else if !watermarks::was_read(target, pipeline, source, (table, read)).await? {
+        } else if !was_read {
             format!(
                 "{} was created anew, or is another table, since version {read} was read: going on from there would leave out \
                  what it holds already. Restore the old table, or run with --full-refresh, which reads it whole and reconciles",

@@ -112,6 +112,17 @@ pub(super) async fn is_of_this_table(
     Ok(was_read.then_some(true))
 }
 
+/// Whether the batches of two tables read the same table under an alias.
+pub(super) async fn read_the_same(
+    one: &LakeTable,
+    other: &LakeTable,
+    pipeline: &Pipeline,
+    alias: &str,
+) -> Result<bool, PipelineError> {
+    let id = identity_id(pipeline, alias);
+    Ok(one.transaction(&id).await? == other.transaction(&id).await?)
+}
+
 /// Whether `table`, which a source reads, is the one whose versions up to `read` were read under the source's alias, wherever
 /// it lies now.
 pub(super) async fn was_read(
@@ -123,9 +134,9 @@ pub(super) async fn was_read(
     // Logs have not always told, and a table that has fewer versions is refused as such.
     let known = target.transaction(&identity_id(pipeline, &source.alias)).await?;
     let Some(known) = known.filter(|_| read <= table.version()) else { return Ok(true) };
-    // One that was replaced in place was what it was when it was read.
+    // One that was replaced within its log was what it was when it was read.
     Ok(known == fingerprint(table.identity()?)
-        || known == fingerprint(table.at_version(read).await?.identity()?))
+        || table.identity_at(read).await?.is_some_and(|id| known == fingerprint(&id)))
 }
 
 /// The transaction that counts the batches of a table whose companions have to follow it: a companion with the

@@ -15,8 +15,8 @@ impl VersionMerge<'_> {
         )
     }
 
-    /// `members`: what the batch has to know of each member that has changes and that the table knows. No life begins
-    /// with what was inferred.
+    /// `members`: what the batch has to know of each member that has changes and that the table knows. What was
+    /// inferred begins no life, and no version that a change could be older than.
     pub(super) fn members(&self) -> String {
         let keys = &self.keys;
         format!(

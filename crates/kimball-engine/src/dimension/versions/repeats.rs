@@ -2,15 +2,15 @@
 //! converges when B comes late.
 //!
 //! A repeat belongs to the life in which it was said, which a later life of the member must not hear of. Lives are
-//! told apart by the number of the member's deleted rows: it stays while a life goes on, and every delete raises it.
-//! A rebuilt table begins a range of numbers of its own.
+//! told apart by the number of the member's deleted rows that are real: it stays while a life goes on, and every delete raises
+//! it. (What is inferred may be deleted and live again.) A rebuilt table begins a range of numbers of its own.
 
 use arrow::array::RecordBatch;
 use kimball_lake::{FILE_COLUMN, ROW_COLUMN};
 
 use super::{INSTANT, VersionMerge};
 use crate::EngineError;
-use crate::columns::{IS_DELETED, equal_keys, listed, literal};
+use crate::columns::{IS_DELETED, IS_SKELETON, equal_keys, listed, literal};
 use crate::keys::{SEED, arguments};
 use crate::merge::{Collector, addresses};
 use crate::session::query;
@@ -49,7 +49,7 @@ impl VersionMerge<'_> {
         let is_needed = remembered > 0;
         let chain = format!(
             "SELECT *, member_key({SEED}, {keys}) AS __key, \
-             {first} + sum(CASE WHEN __del THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) AS __lived FROM chain WHERE {is_needed}",
+             {first} + sum(CASE WHEN __del AND NOT __skel THEN 1 ELSE 0 END) OVER (PARTITION BY {keys}) AS __lived FROM chain WHERE {is_needed}",
             keys = self.keys,
             first = self.first_life()
         );
@@ -94,10 +94,11 @@ impl VersionMerge<'_> {
         Ok(())
     }
 
-    /// `lived`: how many deleted rows each member with a repeat has, the batch's own included.
+    /// `lived`: how many deleted real rows each member with a repeat has, the batch's own included.
     async fn register_lived(&self) -> Result<(), EngineError> {
         let keys = &self.keys;
-        let fresh = format!("SELECT {keys} FROM outcome WHERE __del");
+        // What is inferred and stays so has no hash.
+        let fresh = format!("SELECT {keys} FROM outcome WHERE __del AND __th IS NOT NULL");
         let lived = match self.merge.has_rows {
             false => fresh,
             true => {
@@ -107,7 +108,9 @@ impl VersionMerge<'_> {
                 );
                 let rows = addresses(query(self.merge.session, &rows).await?).await?;
                 self.merge.target.register("repeaters", self.merge.target.live.at(rows)).await?;
-                format!("{fresh} UNION ALL SELECT {keys} FROM repeaters WHERE {IS_DELETED}")
+                format!(
+                    "{fresh} UNION ALL SELECT {keys} FROM repeaters WHERE {IS_DELETED} AND NOT coalesce({IS_SKELETON}, false)"
+                )
             }
         };
         self.register("lived", &format!("SELECT {keys}, count(*) AS __lived FROM ({lived}) GROUP BY {keys}"))
