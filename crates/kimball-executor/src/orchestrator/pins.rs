@@ -162,7 +162,7 @@ impl RunContext {
     }
 
     /// The watermark of a source. A feed cannot go on from one of another table, whose versions say nothing about its own;
-    /// of a snapshot there is none then: it is read, whatever version it has.
+    /// of a snapshot there is none then, so that it is read.
     async fn watermark(
         &self,
         target: &LakeTable,
